@@ -1,0 +1,99 @@
+"""Atomic, checksummed folders.
+
+A folder is filled under a temporary name, its files are synced, a manifest with sizes and SHA-256 is written, and one
+rename publishes it. What a kill leaves behind is either the complete folder or a temporary that nobody reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+_MANIFEST = "manifest.json"
+_TEMPORARY = ".tmp-"
+
+
+class Damaged(Exception):
+    """A published folder whose files are not what its manifest says."""
+
+
+def publish(target: Path, fill: Callable[[Path], None]) -> None:
+    """Let `fill` write files into a new folder and publish it as `target`. A damaged folder of that name makes way; an
+    intact one is left alone, because what it holds is what would be written."""
+    if target.exists():
+        try:
+            return verify(target)
+        except Damaged:
+            shutil.rmtree(target)
+    temporary = target.with_name(f"{_TEMPORARY}{target.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    fill(temporary)
+    files = [file for file in sorted(temporary.rglob("*")) if file.is_file()]
+    manifest = {str(file.relative_to(temporary)): {"size": file.stat().st_size, "sha256": _sha256(file)} for file in files}
+    (temporary / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+    for file in [*files, temporary / _MANIFEST, temporary]:
+        _sync(file)
+    temporary.rename(target)
+    _sync(target.parent)
+
+
+def verify(folder: Path) -> None:
+    """Raises Damaged, naming the first file that is missing or differs from the manifest."""
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text())
+        expected = {name: (entry["size"], entry["sha256"]) for name, entry in manifest.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged(f"{folder}: the manifest cannot be read: {error}") from None
+    for name, (size, sha256) in expected.items():
+        file = folder / name
+        if not file.is_file():
+            raise Damaged(f"{folder}: {name} is missing")
+        if file.stat().st_size != size:
+            raise Damaged(f"{folder}: {name} has {file.stat().st_size} bytes, expected {size}")
+        if _sha256(file) != sha256:
+            raise Damaged(f"{folder}: {name} has changed: its SHA-256 differs from the manifest's")
+
+
+def published(root: Path) -> list[Path]:
+    """Published folders by name, oldest first."""
+    if not root.is_dir():
+        return []
+    return sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith(_TEMPORARY))
+
+
+def newest_intact(root: Path, on_damage: Callable[[str], None]) -> Path | None:
+    """The newest folder that verifies; every damaged one passed over is reported."""
+    for folder in reversed(published(root)):
+        try:
+            verify(folder)
+        except Damaged as damage:
+            on_damage(str(damage))
+            continue
+        return folder
+    return None
+
+
+def prune(root: Path, keep: int) -> None:
+    """Delete all but the newest `keep` folders, and temporaries that a kill left."""
+    for folder in published(root)[:-keep]:
+        shutil.rmtree(folder)
+    for leftover in root.glob(f"{_TEMPORARY}*"):
+        shutil.rmtree(leftover)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""One small file per command; heavy imports happen inside the commands."""

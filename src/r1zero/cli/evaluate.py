@@ -1,0 +1,45 @@
+"""`r1zero evaluate RUN_FOLDER | RECIPE [a.b=c ...]`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    what: Annotated[str, typer.Argument(help="A run folder (its newest intact checkpoint) or a recipe (its model).")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Settings as section.key=value.")] = None,
+) -> None:
+    """Grade a model on a recipe's evaluation set; prints the numbers and keeps every answer."""
+    import time
+
+    from r1zero import device, rollouts, seeds
+    from r1zero.build import build_engine, build_evaluator, load_policy
+    from r1zero.checkpoint import store
+    from r1zero.checkpoint.folder import RunFolder
+    from r1zero.config import Recipe, load
+    from r1zero.errors import UsageError
+    from r1zero.interrupt import Stop
+    from r1zero.log import log
+    from r1zero.rewards.pool import ScorerPool
+
+    recipe = load(Recipe, what, overrides or [])
+    if recipe.evaluation is None:
+        raise UsageError(f"{what}: has no evaluation section; add evaluation.path=...")
+    if newest := store.newest_intact(Path(what) / "checkpoints", log.warning):
+        recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"path": str(newest)})})
+    log.info(f"evaluating {recipe.model.path} on {recipe.evaluation.path}")
+    chosen = device.select(recipe.run.device, recipe.model.dtype, recipe.run.threads, recipe.run.deterministic)
+    folder = RunFolder(Path(recipe.run.dir) / f"evaluate-{time.strftime('%Y%m%d-%H%M%S')}")
+    with Stop() as stop, ScorerPool.of(recipe.rewards) as pool:
+        policy = load_policy(recipe, chosen)
+        evaluator = build_evaluator(recipe, policy, folder, pool)
+        seed = seeds.derive(recipe.run.seed, "evaluation")
+        report = evaluator.run(build_engine(recipe, policy), pool, seed=seed, check=stop.check)
+    sampled, greedy = (rollouts.records(0, groups, recipe.rewards) for groups in (report.sampled, report.greedy))
+    folder.write_evaluation(0, report.metrics, sampled, greedy)
+    for name, value in report.metrics.items():
+        typer.echo(f"{name.removeprefix('evaluation/'):28} {value:.4f}")
+    log.info(f"answers: {folder.evaluations}")

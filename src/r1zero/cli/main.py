@@ -1,0 +1,35 @@
+"""The `r1zero` command: errors of the user become one message and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from r1zero import log
+from r1zero.cli import demo, evaluate, model, pretrain, report, train
+from r1zero.errors import Interrupted, UsageError
+
+app = typer.Typer(
+    help="Train language models to reason by reinforcement learning with verifiable rewards.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("train")(train.command)
+app.command("evaluate")(evaluate.command)
+app.command("demo")(demo.command)
+app.command("pretrain")(pretrain.command)
+app.command("report")(report.command)
+app.add_typer(model.app, name="model")
+
+
+def main() -> None:
+    log.to_console()
+    try:
+        app()
+    except UsageError as error:
+        print(f"r1zero: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Interrupted:
+        sys.exit(130)

@@ -1,0 +1,184 @@
+"""YAML recipes: composition by `defaults`, `a.b=c` overrides, and errors that name file, line, key and value."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from r1zero.config.schema import SYNONYMS, PretrainRecipe, Recipe
+from r1zero.errors import UsageError, suggest
+
+Tree: TypeAlias = dict[str, Any]
+Key: TypeAlias = tuple[str | int, ...]
+Origins: TypeAlias = dict[Key, str]  # key -> "file:line" of the value that won
+R = TypeVar("R", Recipe, PretrainRecipe)
+
+_PACKAGE = Path(__file__).parent.parent
+RECIPES = next(folder for folder in (_PACKAGE / "recipes", _PACKAGE.parent.parent / "recipes") if folder.is_dir())
+
+
+def load(schema: type[R], path: str | Path, overrides: Sequence[str] = ()) -> R:
+    """Read a recipe file, apply overrides, and check everything. Raises UsageError with all mistakes found."""
+    tree, origins = _compose(find_recipe(path), ())
+    for override in overrides:
+        _apply(override, tree, origins)
+    try:
+        recipe = schema.model_validate_json(json.dumps(tree))
+    except ValidationError as error:
+        lines = [_explain(schema, dict(entry), origins, str(path)) for entry in error.errors()]
+        raise UsageError("\n".join(lines)) from None
+    if conflicts := recipe.conflicts():
+        lines = [_line(origins, tuple(key.split(".")), _value(recipe, key), why) for key, why in conflicts]
+        raise UsageError("\n".join(lines))
+    return recipe
+
+
+def dump(recipe: BaseModel) -> str:
+    """The resolved recipe as YAML that `load` accepts."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def find_recipe(path: str | Path) -> Path:
+    """A recipe's file: the path as given, or the name of one that comes with r1zero."""
+    given = Path(path)
+    if given.is_dir() and (given / "config.yaml").exists():
+        return given / "config.yaml"
+    for candidate in (given, RECIPES / given.name, RECIPES / f"{given.name}.yaml"):
+        if candidate.is_file():
+            return candidate
+    names = [file.stem for file in RECIPES.glob("*.yaml")]
+    raise UsageError(f"recipe '{path}': no such file{suggest(given.stem, names)}")
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML whose floats include `1e-6`, which YAML 1.1 reads as text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.[\d_]+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def _compose(path: Path, seen: tuple[Path, ...]) -> tuple[Tree, Origins]:
+    if path in seen:
+        chain = " -> ".join(str(file) for file in (*seen, path))
+        raise UsageError(f"{path}: defaults go round in a circle: {chain}")
+    tree, origins = _read(path)
+    defaults = tree.pop("defaults", [])
+    if not isinstance(defaults, list):
+        raise UsageError(f"{path}: defaults = {defaults!r}: must be a list of recipe names")
+    base: Tree = {}
+    base_origins: Origins = {}
+    for name in defaults:
+        beside = path.parent / f"{name}.yaml"
+        part, part_origins = _compose(beside if beside.is_file() else find_recipe(str(name)), (*seen, path))
+        _merge(base, part)
+        base_origins |= part_origins
+    _merge(base, tree)
+    return base, base_origins | origins
+
+
+def _read(path: Path) -> tuple[Tree, Origins]:
+    loader = _Loader(path.read_text(encoding="utf-8"))
+    try:
+        node = loader.get_single_node()
+        origins: Origins = {}
+        if node is None:
+            return {}, origins
+        _note_origins(node, (), path, origins)
+        tree = loader.construct_document(node)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not valid YAML: {error}") from None
+    finally:
+        loader.dispose()
+    if not isinstance(tree, dict):
+        raise UsageError(f"{path}: a recipe is a mapping of sections, found {type(tree).__name__}")
+    return tree, origins
+
+
+def _note_origins(node: yaml.Node, key: Key, path: Path, origins: Origins) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            inner = (*key, name.value)
+            if inner in origins:
+                raise UsageError(f"{path}:{name.start_mark.line + 1}: {_dotted(inner)}: given twice; remove one")
+            origins[inner] = f"{path}:{name.start_mark.line + 1}"
+            _note_origins(value, inner, path, origins)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            origins[(*key, index)] = f"{path}:{value.start_mark.line + 1}"
+            _note_origins(value, (*key, index), path, origins)
+
+
+def _merge(base: Tree, over: Tree) -> None:
+    """Sections merge key by key; lists and values replace."""
+    for name, value in over.items():
+        if isinstance(value, dict) and isinstance(base.get(name), dict):
+            _merge(base[name], value)
+        else:
+            base[name] = value
+
+
+def _apply(override: str, tree: Tree, origins: Origins) -> None:
+    dotted, equals, text = override.partition("=")
+    if not equals or not dotted:
+        raise UsageError(f"override '{override}': write it as section.key=value")
+    try:
+        value = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise UsageError(f"override '{override}': the value is not valid YAML: {error}") from None
+    *sections, last = dotted.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise UsageError(f"override '{override}': '{section}' is a value, not a section")
+    _merge(tree, {last: value})
+    key = tuple(dotted.split("."))
+    origins[key] = "command line"
+    for size in range(1, len(key)):
+        origins.setdefault(key[:size], "command line")
+
+
+def _explain(schema: type[BaseModel], entry: dict[str, Any], origins: Origins, recipe: str) -> str:
+    key: Key = entry["loc"]
+    if entry["type"] == "missing":
+        return f"{recipe}: {_dotted(key)}: missing; add it"
+    if entry["type"] == "extra_forbidden":
+        known = _fields(schema, key[:-1])
+        theirs = SYNONYMS.get(str(key[-1]))
+        hint = f"; here it is '{theirs}'" if theirs in known else suggest(str(key[-1]), known)
+        return _line(origins, key, entry["input"], f"unknown key{hint}")
+    return _line(origins, key, entry["input"], entry["msg"][0].lower() + entry["msg"][1:])
+
+
+def _line(origins: Origins, key: Key, value: object, why: str) -> str:
+    where = next((origins[key[:size]] for size in range(len(key), 0, -1) if key[:size] in origins), "default")
+    return f"{where}: {_dotted(key)} = {value!r}: {why}"
+
+
+def _fields(schema: type[BaseModel], section: Key) -> list[str]:
+    """Names of the fields of a section; of the section's own class, through `X | None`."""
+    for name in section:
+        annotation = schema.model_fields[str(name)].annotation
+        options = getattr(annotation, "__args__", (annotation,))
+        schema = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
+    return list(schema.model_fields)
+
+
+def _value(recipe: BaseModel, dotted: str) -> object:
+    value: object = recipe
+    for name in dotted.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def _dotted(key: Key) -> str:
+    return ".".join(str(part) for part in key)

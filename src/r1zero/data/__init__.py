@@ -1,0 +1,1 @@
+"""From raw rows to packed batches: sources -> problems -> prompts -> (rollouts) -> packs."""

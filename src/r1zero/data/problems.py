@@ -1,0 +1,113 @@
+"""Raw rows become problems; what cannot is quarantined with its line and reason, and the rest goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from r1zero.config import Source
+from r1zero.data.sources import Row
+from r1zero.errors import UsageError, suggest
+from r1zero.types import Message, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that is not used. Example: `Rejected("data.jsonl", 17, "column 'answer' is empty", {...})`."""
+
+    source: str
+    line: int
+    reason: str
+    columns: Mapping[str, Any]
+
+    @classmethod
+    def problem(cls, problem: Problem, reason: str) -> Rejected:
+        """A problem that turned out to be unusable later."""
+        columns = {"question": problem.text, "answer": problem.answer, **problem.extra}
+        return cls(problem.source, problem.line, reason, columns)
+
+
+def to_problems(rows: Iterable[Row], source: Source) -> tuple[list[Problem], list[Rejected]]:
+    """Map columns to problems. Raises UsageError when a mapped column is missing from every row, or no row is left."""
+    problems: list[Problem] = []
+    rejected: list[Rejected] = []
+    for row in rows:
+        try:
+            problems.append(_problem(row, source))
+        except _BadRow as bad:
+            rejected.append(Rejected(source.path, row.where, str(bad), row.columns))
+            if len(rejected) == 1 and not problems:
+                _check_columns(row, source)
+    if not problems:
+        reasons = f"; all {len(rejected)} rows were rejected, the first: {rejected[0].reason}" if rejected else ""
+        raise UsageError(f"path = '{source.path}': the data set is empty{reasons}")
+    return problems, rejected
+
+
+class _BadRow(Exception):
+    """Why one row cannot be a problem."""
+
+
+def _problem(row: Row, source: Source) -> Problem:
+    if row.error:
+        raise _BadRow(row.error)
+    names = source.columns
+    question = _question(_column(row, names.question), names.question)
+    answer = _text(_column(row, names.answer), names.answer)
+    if source.answer_after:
+        before, marker, answer = answer.rpartition(source.answer_after)
+        if not marker:
+            raise _BadRow(f"column '{names.answer}' does not contain the marker '{source.answer_after}'")
+    if not answer.strip():
+        raise _BadRow(f"column '{names.answer}' is empty")
+    used = {names.question, names.answer}
+    return Problem(
+        id=f"{Path(source.path).stem}:{row.where}",
+        question=question,
+        answer=answer.strip(),
+        source=source.path,
+        line=row.where,
+        extra={name: value for name, value in row.columns.items() if name not in used},
+    )
+
+
+def _column(row: Row, name: str) -> Any:
+    if name not in row.columns:
+        raise _BadRow(f"column '{name}' is missing")
+    return row.columns[name]
+
+
+def _question(value: Any, name: str) -> str | tuple[Message, ...]:
+    if not isinstance(value, list):
+        text = _text(value, name)
+        if not text.strip():
+            raise _BadRow(f"column '{name}' is empty")
+        return text
+    try:
+        turns = tuple(Message(turn["role"], turn["content"]) for turn in value)
+    except (TypeError, KeyError):
+        raise _BadRow(f"column '{name}' is a list, but not of chat messages with role and content") from None
+    if not turns or turns[-1].role != "user":
+        raise _BadRow(f"column '{name}' is a chat that does not end with a user's message")
+    return turns
+
+
+def _text(value: Any, name: str) -> str:
+    """Text of a cell; whole numbers lose a trailing `.0` that a column type gave them."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _BadRow(f"column '{name}' must be text or a number, found {type(value).__name__}")
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def _check_columns(row: Row, source: Source) -> None:
+    """A column that the first row lacks is a mistake in the recipe rather than in the row."""
+    for key in ("question", "answer"):
+        name = getattr(source.columns, key)
+        if not row.error and name not in row.columns:
+            raise UsageError(
+                f"columns.{key} = '{name}': no such column in {source.path}{suggest(name, row.columns)}"
+            )

@@ -1,0 +1,78 @@
+"""Problems become prompts: rendered by a template, tokenised once, never cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from r1zero.config import Data
+from r1zero.data.problems import Rejected
+from r1zero.data.templates import load_template, render_chat
+from r1zero.errors import UsageError
+from r1zero.types import Message, Problem, Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """Text of a chat, the part of it that belongs to the response, and the strings that end a response."""
+
+    render: Callable[[Sequence[Message]], str]
+    prefill: str
+    stop: tuple[str, ...]
+
+
+def renderer(data: Data, tokenizer: Any) -> Renderer:
+    """What `data.template` means for this tokenizer."""
+    if data.template == "chat":
+        return Renderer(lambda turns: render_chat(tokenizer, turns), "", ())
+    template = load_template(data.template, data.templates_file)
+    bos = tokenizer.bos_token or ""
+    return Renderer(lambda turns: template.render(turns, bos), template.prefill, template.stop)
+
+
+def to_prompts(
+    problems: Iterable[Problem], data: Data, tokenizer: Any, rendered: Renderer
+) -> tuple[list[Prompt], list[Rejected]]:
+    """Render and tokenise. Rejects prompts over `data.max_prompt_tokens` and questions that hold control tokens.
+
+    Raises UsageError when no prompt is left. `tokenizer` is a transformers tokenizer.
+    """
+    examples = [
+        turn
+        for example in data.examples
+        for turn in (Message("user", example.question), Message("assistant", example.answer))
+    ]
+    control = [token for token in tokenizer.all_special_tokens if token]
+    prompts: list[Prompt] = []
+    rejected: list[Rejected] = []
+    shortest = 0
+    for problem in problems:
+        turns = _with_examples(problem, examples)
+        if injected := next((token for token in control for turn in turns if token in turn.content), None):
+            rejected.append(Rejected.problem(problem, f"the question contains the control token '{injected}'"))
+            continue
+        ids = tokenizer(rendered.render(turns), add_special_tokens=False)["input_ids"]
+        if len(ids) > data.max_prompt_tokens:
+            reason = f"the prompt has {len(ids)} tokens, more than data.max_prompt_tokens = {data.max_prompt_tokens}"
+            rejected.append(Rejected.problem(problem, reason))
+            shortest = min(shortest or len(ids), len(ids))
+            continue
+        prompts.append(Prompt(problem=problem, token_ids=np.array(ids, dtype=np.int32), prefill=rendered.prefill))
+    if not prompts and shortest:
+        raise UsageError(
+            f"data.max_prompt_tokens = {data.max_prompt_tokens}: every prompt is longer, the shortest has {shortest} "
+            f"tokens; raise it"
+        )
+    if not prompts:
+        raise UsageError(f"no prompt is left of {len(rejected)} problems; the first reason: {rejected[0].reason}")
+    return prompts, rejected
+
+
+def _with_examples(problem: Problem, examples: list[Message]) -> list[Message]:
+    """Worked examples come before the question, after a system turn if the problem brings one."""
+    turns = [Message("user", problem.question)] if isinstance(problem.question, str) else list(problem.question)
+    system = [turn for turn in turns[:1] if turn.role == "system"]
+    return system + examples + turns[len(system) :]

@@ -1,0 +1,152 @@
+"""Keys and values: a prompt's once for its whole group, each row's own beside it.
+
+    prefix   [slots, Hkv, D, P]    one slot per group        (keys transposed: scores are then row-major products)
+    suffix   [rows, Hkv, D, R]     one row per live rollout
+
+Slots and rows are kept dense: when one is freed, the last moves into its place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from r1zero.models.attention import PackPlan
+from r1zero.types import Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes of a cache, in groups, rollouts and tokens."""
+
+    slots: int
+    prefix_tokens: int
+    rows: int
+    suffix_tokens: int
+
+    def tokens(self) -> int:
+        return self.slots * self.prefix_tokens + self.rows * self.suffix_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    prefix_keys: Tensor  # [slots, Hkv, D, P]
+    prefix_values: Tensor  # [slots, Hkv, P, Dv]
+    suffix_keys: Tensor  # [rows, Hkv, D, R]
+    suffix_values: Tensor  # [rows, Hkv, R, Dv]
+
+
+class Cache:
+    """Storage for every layer, allocated when a layer first writes (only then its head sizes are known)."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self._layers: dict[int, _Layer] = {}
+
+    def layer(self, index: int, key: Tensor, value: Tensor) -> _Layer:  # [Hkv, T, D], [Hkv, T, Dv]
+        if index not in self._layers:
+            heads, width, value_width = key.shape[0], key.shape[2], value.shape[2]
+            shape = self.shape
+            self._layers[index] = _Layer(
+                key.new_zeros(shape.slots, heads, width, shape.prefix_tokens),
+                value.new_zeros(shape.slots, heads, shape.prefix_tokens, value_width),
+                key.new_zeros(shape.rows, heads, width, shape.suffix_tokens),
+                value.new_zeros(shape.rows, heads, shape.suffix_tokens, value_width),
+            )
+        return self._layers[index]
+
+    def move_rows(self, sources: Sequence[int], targets: Sequence[int], length: int) -> None:
+        """Copy the first `length` tokens of rows to other rows."""
+        for layer in self._layers.values():
+            for source, target in zip(sources, targets, strict=True):
+                layer.suffix_keys[target, :, :, :length] = layer.suffix_keys[source, :, :, :length]
+                layer.suffix_values[target, :, :length] = layer.suffix_values[source, :, :length]
+
+    def move_slot(self, source: int, target: int, length: int) -> None:
+        for layer in self._layers.values():
+            layer.prefix_keys[target, :, :, :length] = layer.prefix_keys[source, :, :, :length]
+            layer.prefix_values[target, :, :length] = layer.prefix_values[source, :, :length]
+
+
+class PrefillPlan:
+    """Attention of whole prompts, packed one after another, which also fills their slots."""
+
+    def __init__(self, cache: Cache, segments: Sequence[Segment], slots: Sequence[int]) -> None:
+        self.cache, self.slots = cache, slots
+        self.pack = PackPlan(segments)
+        self.longest = self.pack.longest
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        store = self.cache.layer(layer, key, value)
+        for segment, slot in zip(self.pack.segments, self.slots, strict=True):
+            span = slice(segment.start, segment.start + segment.length)
+            store.prefix_keys[slot, :, :, : segment.length] = key[:, span].transpose(1, 2)
+            store.prefix_values[slot, :, : segment.length] = value[:, span]
+        return self.pack.attend(layer, query, key, value, scale)
+
+
+class DecodePlan:
+    """Attention of one new token per row to [its group's prompt | its own tokens so far].
+
+    Rows of a group meet their prompt in one product: queries are arranged as [slots, Hkv, members x g, D]. The scores of
+    both parts share one softmax.
+    """
+
+    def __init__(self, cache: Cache, slots: Tensor, prompt_lengths: Tensor, lengths: Tensor) -> None:
+        """slots [B]: each row's slot; prompt_lengths [S]: of each slot; lengths [B]: own tokens before this one."""
+        self.cache, self.slots, self.lengths = cache, slots, lengths
+        self.rows = len(slots)
+        self.live = int(lengths.max()) + 1
+        self.prompt = int(prompt_lengths.max())
+        self.longest = int((prompt_lengths[slots] + lengths).max())
+        self.used = len(prompt_lengths)
+        self.members, self.place = _members(slots, self.used)
+        device = slots.device
+        steps = torch.arange(self.prompt, device=device)
+        self.no_prompt = (steps >= prompt_lengths[slots, None])[:, None, None]  # [B, 1, 1, P]
+        steps = torch.arange(self.live, device=device)
+        self.no_token = (steps > lengths[:, None])[:, None, None]  # [B, 1, 1, R]
+        self.all_rows = torch.arange(self.rows, device=device)
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        store = self.cache.layer(layer, key, value)
+        store.suffix_keys[self.all_rows, :, :, self.lengths] = key.transpose(0, 1)
+        store.suffix_values[self.all_rows, :, self.lengths] = value.transpose(0, 1)
+        queries = (query.transpose(0, 1) * scale).unflatten(1, (key.shape[0], -1))  # [B, Hkv, g, D]
+        own = queries @ store.suffix_keys[: self.rows, :, :, : self.live]  # [B, Hkv, g, R]
+        shared = self._rows(self._grid(queries) @ store.prefix_keys[: self.used, :, :, : self.prompt])
+        scores = torch.cat(
+            (
+                shared.float().masked_fill_(self.no_prompt, -math.inf),
+                own.float().masked_fill_(self.no_token, -math.inf),
+            ),
+            dim=-1,
+        )
+        weights = torch.softmax(scores, dim=-1).to(value.dtype)
+        prompt_weights, own_weights = weights.split((self.prompt, self.live), dim=-1)
+        mixed = own_weights @ store.suffix_values[: self.rows, :, : self.live]
+        mixed += self._rows(self._grid(prompt_weights) @ store.prefix_values[: self.used, :, : self.prompt])
+        return mixed.flatten(1, 2)
+
+    def _grid(self, rows: Tensor) -> Tensor:  # [B, Hkv, g, X] -> [S, Hkv, members g, X]
+        heads, shared_by, width = rows.shape[1:]
+        grid = rows.new_zeros(self.used, self.members, heads, shared_by, width)
+        grid[self.slots, self.place] = rows
+        return grid.transpose(1, 2).reshape(self.used, heads, -1, width)
+
+    def _rows(self, grid: Tensor) -> Tensor:  # [S, Hkv, members g, X] -> [B, Hkv, g, X]
+        return grid.unflatten(2, (self.members, -1))[self.slots, :, self.place]
+
+
+def _members(slots: Tensor, used: int) -> tuple[int, Tensor]:
+    """Largest number of rows in a slot, and each row's place among its slot's rows."""
+    order = torch.argsort(slots, stable=True)
+    counts = torch.bincount(slots, minlength=used)
+    starts = counts.cumsum(0) - counts
+    place = torch.empty_like(slots)
+    place[order] = torch.arange(len(slots), device=slots.device) - starts[slots[order]]
+    return int(counts.max()), place

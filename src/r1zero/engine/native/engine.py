@@ -1,0 +1,255 @@
+"""The native engine: continuous batching on the trainer's own model.
+
+    waiting prompts --admit--> prefill once per group --> rows: decode one token each, together --> finished groups
+                      ^                                             |
+                      └──────── a finished row leaves, room for the next group ┘
+
+Groups wait until the cache has room for all their rows, so memory is bounded by `kv_cache_gib` whatever the batch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from r1zero import seeds
+from r1zero.engine.native.cache import Cache, DecodePlan, PrefillPlan, Shape
+from r1zero.engine.native.sampler import sample
+from r1zero.errors import UsageError
+from r1zero.models.head import lm_head
+from r1zero.models.load import hidden_states
+from r1zero.types import Completion, FinishReason, Prompt, Sampling, Segment
+
+_PREFILL_TOKENS = 4096  # prompt tokens of one prefill pass
+_SAMPLED_ROWS = 128  # rows whose fp32 logits over the vocabulary exist at once
+_TAIL_TOKENS = 24  # tokens decoded to look for a stop string: more than any stop string has
+
+
+@dataclass(slots=True)
+class _Row:
+    """One rollout being sampled."""
+
+    group: _Group
+    number: int
+    uniforms: np.ndarray  # [max_new_tokens]
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+
+    def completion(self, reason: FinishReason, version: int) -> Completion:
+        return Completion(
+            token_ids=np.array(self.tokens, dtype=np.int32),
+            logprobs=np.array(self.logprobs, dtype=np.float32),
+            finish_reason=reason,
+            versions=((version, len(self.tokens)),),
+        )
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """A prompt in a slot, and what its rows have produced."""
+
+    index: int
+    prompt: Prompt
+    completions: dict[int, Completion] = field(default_factory=dict)
+
+
+class NativeEngine:
+    """Samples from a transformers model prepared by `models.load`. Weights that share the model's storage need no copy."""
+
+    def __init__(self, model: Any, tokenizer: Any, *, kv_cache_gib: float) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self.budget = int(kv_cache_gib * 2**30)
+        self.version = 0
+        self._cache: Cache | None = None
+
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling
+    ) -> Iterator[tuple[int, tuple[Completion, ...]]]:
+        """Yields (index, completions) as groups finish. The order depends on the sampled lengths alone."""
+        if not prompts:
+            return
+        shape = self._shape(prompts, sampling)
+        if self._cache is None or self._cache.shape != shape:
+            self._cache = None  # free the old one first
+            self._cache = Cache(shape)
+        self.model.eval()
+        batch = _Batch(self, self._cache, sampling)
+        waiting = deque(_Group(index, prompt) for index, prompt in enumerate(prompts))
+        while waiting or batch.rows:
+            with torch.inference_mode():
+                finished = batch.admit(waiting) if waiting else []
+                finished += batch.decode() if batch.rows else []
+            for group in finished:
+                yield group.index, tuple(group.completions[number] for number in range(sampling.n))
+
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
+        """Copy what is not already ours; tensors that share our storage are up to date by definition."""
+        own = dict(self.model.named_parameters())
+        with torch.no_grad():
+            for name, tensor in weights:
+                if own[name].data_ptr() != tensor.data_ptr():
+                    own[name].copy_(tensor)
+        self.version = version
+
+    def sleep(self) -> None:
+        """Drop the cache; it is allocated again when next needed."""
+        self._cache = None
+
+    def wake(self) -> None:
+        """Nothing to do: `generate` allocates."""
+
+    def close(self) -> None:
+        self.sleep()
+
+    def _shape(self, prompts: Sequence[Prompt], sampling: Sampling) -> Shape:
+        """The largest cache that is useful and fits the budget; at least one group must fit."""
+        longest = max(len(prompt.token_ids) for prompt in prompts)
+        per_token = self._bytes_per_token()
+        groups = len(prompts)
+        while groups:
+            # spare slots, so that a group's last straggler does not keep the next group out
+            shape = Shape(min(2 * groups, len(prompts)), longest, groups * sampling.n, sampling.max_new_tokens)
+            if shape.tokens() * per_token <= self.budget:
+                return shape
+            groups -= 1
+        needed = Shape(1, longest, sampling.n, sampling.max_new_tokens).tokens() * per_token / 2**30
+        raise UsageError(
+            f"rollout.kv_cache_gib = {self.budget / 2**30:g}: one group of {sampling.n} samples with {longest} prompt and "
+            f"{sampling.max_new_tokens} new tokens needs {needed:.2f} GiB; raise it"
+        )
+
+    def _bytes_per_token(self) -> int:
+        config = self.model.config.get_text_config()
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return 2 * config.num_hidden_layers * heads * width * self.model.dtype.itemsize
+
+
+class _Batch:
+    """The rows being decoded. Row i of every array, and of the cache, is `rows[i]`."""
+
+    def __init__(self, engine: NativeEngine, cache: Cache, sampling: Sampling) -> None:
+        self.engine, self.cache, self.sampling = engine, cache, sampling
+        self.device = engine.model.device
+        self.rows: list[_Row] = []
+        self.groups: list[_Group] = []  # by slot
+        self.head = lm_head(engine.model)
+        self.stopped_by_text = _stop_string_test(engine.tokenizer, sampling.stop_strings)
+
+    def admit(self, waiting: deque[_Group]) -> list[_Group]:
+        """Prefill as many waiting groups as there is room for, and sample the first token of all their rows."""
+        admitted: list[_Group] = []
+        tokens = 0
+        while waiting and self._room(len(admitted)):
+            tokens += len(waiting[0].prompt.token_ids)
+            if admitted and tokens > _PREFILL_TOKENS:
+                break
+            admitted.append(waiting.popleft())
+        if not admitted:
+            return []
+        last_hidden = self._prefill(admitted)  # [G, d]
+        n = self.sampling.n
+        rows = [self._row(group, number) for group in admitted for number in range(n)]
+        self.groups += admitted
+        self.rows += rows
+        return self._sample(last_hidden.repeat_interleave(n, dim=0), rows)
+
+    def decode(self) -> list[_Group]:
+        """One more token for every row; returns the groups that this finished."""
+        prompt_lengths = [len(group.prompt.token_ids) for group in self.groups]
+        slot_of = {id(group): slot for slot, group in enumerate(self.groups)}
+        slots = self._tensor([slot_of[id(row.group)] for row in self.rows])
+        # the newest token of a row is sampled but not yet in the cache
+        lengths = self._tensor([len(row.tokens) - 1 for row in self.rows])
+        plan = DecodePlan(self.cache, slots, self._tensor(prompt_lengths), lengths)
+        positions = self._tensor(prompt_lengths)[slots] + lengths
+        newest = self._tensor([row.tokens[-1] for row in self.rows])
+        hidden = hidden_states(self.engine.model, newest, positions, plan)
+        return self._sample(hidden, self.rows)
+
+    def _room(self, admitted: int) -> bool:
+        slots = len(self.groups) + admitted < self.cache.shape.slots
+        rows = len(self.rows) + (admitted + 1) * self.sampling.n <= self.cache.shape.rows
+        return slots and rows
+
+    def _row(self, group: _Group, number: int) -> _Row:
+        uniforms = seeds.generator(self.sampling.seed, "row", group.index, number).random(self.sampling.max_new_tokens)
+        return _Row(group, number, uniforms)
+
+    def _prefill(self, groups: Sequence[_Group]) -> Tensor:
+        lengths = [len(group.prompt.token_ids) for group in groups]
+        ends = np.cumsum(lengths)
+        segments = [Segment(int(end) - length, length, ()) for end, length in zip(ends, lengths, strict=True)]
+        slots = range(len(self.groups), len(self.groups) + len(groups))
+        token_ids = self._tensor(np.concatenate([group.prompt.token_ids for group in groups]).tolist())
+        positions = torch.cat([torch.arange(length, device=self.device) for length in lengths])
+        plan = PrefillPlan(self.cache, segments, list(slots))
+        return hidden_states(self.engine.model, token_ids, positions, plan)[self._tensor((ends - 1).tolist())]
+
+    def _sample(self, hidden: Tensor, rows: Sequence[_Row]) -> list[_Group]:
+        """Sample a token for each of `rows`, retire those that end, and return the groups without rows left."""
+        for start in range(0, len(rows), _SAMPLED_ROWS):
+            part = rows[start : start + _SAMPLED_ROWS]
+            uniforms = torch.tensor([row.uniforms[len(row.tokens)] for row in part], device=self.device)
+            logits = self.head.logits(hidden[start : start + _SAMPLED_ROWS])
+            tokens, logprobs = sample(logits, uniforms, self.sampling)
+            for row, token, logprob in zip(part, tokens.tolist(), logprobs.tolist(), strict=True):
+                row.tokens.append(token)
+                row.logprobs.append(logprob)
+        ended = [place for place, row in enumerate(self.rows) if self._retire(row)]
+        self._compact(ended)
+        return self._free_slots()
+
+    def _retire(self, row: _Row) -> bool:
+        """Whether the row has ended; if so its group holds the completion."""
+        stopped = row.tokens[-1] in self.sampling.stop_token_ids or self.stopped_by_text(row.tokens)
+        if not stopped and len(row.tokens) < self.sampling.max_new_tokens:
+            return False
+        row.group.completions[row.number] = row.completion("stop" if stopped else "length", self.engine.version)
+        return True
+
+    def _compact(self, ended: Sequence[int]) -> None:
+        """Close the gaps with rows from the end."""
+        left = len(self.rows) - len(ended)
+        holes = [place for place in ended if place < left]
+        movers = [place for place in range(left, len(self.rows)) if place not in set(ended)]
+        if movers:
+            length = max(len(self.rows[place].tokens) for place in movers)
+            self.cache.move_rows(movers, holes, length)
+        for hole, mover in zip(holes, movers, strict=True):
+            self.rows[hole] = self.rows[mover]
+        del self.rows[left:]
+
+    def _free_slots(self) -> list[_Group]:
+        finished = []
+        for slot in reversed(range(len(self.groups))):
+            if len(self.groups[slot].completions) == self.sampling.n:
+                finished.append(self.groups[slot])
+                last = len(self.groups) - 1
+                if slot != last:
+                    self.cache.move_slot(last, slot, len(self.groups[last].prompt.token_ids))
+                    self.groups[slot] = self.groups[last]
+                self.groups.pop()
+        return finished
+
+    def _tensor(self, values: Sequence[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.int64, device=self.device)
+
+
+def _stop_string_test(tokenizer: Any, stop_strings: Sequence[str]) -> Callable[[list[int]], bool]:
+    """Whether the newest token completed a stop string: its text is in the tail's, and was not before the token."""
+    if not stop_strings:
+        return lambda tokens: False
+
+    def completed(tokens: list[int]) -> bool:
+        tail = tokens[-_TAIL_TOKENS:]
+        text = tokenizer.decode(tail, skip_special_tokens=False)
+        return any(stop in text for stop in stop_strings)
+
+    return completed

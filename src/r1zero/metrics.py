@@ -1,0 +1,60 @@
+"""One metrics sink: `metrics.jsonl` and TensorBoard behind one `write`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+
+class MetricsSink:
+    """Appends one JSON object per step, and mirrors numbers to TensorBoard.
+
+    On resume, records after the checkpoint's step are dropped from both: the run writes them again.
+    """
+
+    def __init__(self, folder: Path, *, tensorboard: bool, resume_step: int | None = None) -> None:
+        self.path = folder / "metrics.jsonl"
+        if resume_step is not None:
+            self._drop_after(resume_step)
+        self._file = self.path.open("a", encoding="utf-8")
+        self._board = None
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            purge = None if resume_step is None else resume_step + 1
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Not-a-number and infinities are written as null: JSON has no word for them."""
+        clean = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._file.write(json.dumps({"step": step, **clean}) + "\n")
+        self._file.flush()
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+    def _drop_after(self, step: int) -> None:
+        if not self.path.exists():
+            return
+        kept = [record for record in read_metrics(self.path) if record["step"] <= step]
+        replacement = self.path.with_suffix(".tmp")
+        replacement.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+        replacement.replace(self.path)
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """All complete records; a last line torn by a kill is skipped."""
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return records

@@ -1,0 +1,261 @@
+"""Attention for packs, as one function that every transformers model calls.
+
+transformers hands each layer's queries, keys and values to a registered function. Ours passes them to the *plan* that the
+caller gave to the model's forward (`attention_plan=`): `PackPlan` for training and prefill, the engine's own for decoding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface
+
+from r1zero.errors import UsageError
+from r1zero.types import Segment
+
+IMPLEMENTATION = "r1zero"
+_SCORES_BYTES = 16 * 2**20  # scores of one block: small enough to stay in cache, large enough for efficient products
+
+
+class AttentionPlan(Protocol):
+    """Who attends to whom. `longest` is the largest distance, in tokens, between a query and a key."""
+
+    longest: int
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """[Hq, T, D], [Hkv, T, D], [Hkv, T, Dv] -> [T, Hq, Dv]."""
+        ...
+
+
+def plan_attention(
+    module: Any,
+    query: Tensor,  # [1, Hq, T, D]
+    key: Tensor,  # [1, Hkv, T, D]
+    value: Tensor,  # [1, Hkv, T, Dv]
+    attention_mask: Tensor | None,
+    *,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    attention_plan: AttentionPlan | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """The registered function. What a model asks for and we do not compute is an error, never ignored."""
+    if attention_plan is None:
+        raise UsageError(f"{type(module).__name__} does not pass attention_plan on: this model family is not supported")
+    if softcap is not None or s_aux is not None:
+        raise UsageError(f"{type(module).__name__} caps attention scores or has sinks: this family is not supported")
+    if dropout:
+        raise UsageError(f"{type(module).__name__} has attention dropout {dropout}: set it to 0 in the model's config")
+    if sliding_window is not None and attention_plan.longest >= sliding_window:
+        raise UsageError(
+            f"a sequence of {attention_plan.longest + 1} tokens exceeds the model's sliding window of {sliding_window}; "
+            "lower data.max_prompt_tokens or rollout.max_new_tokens"
+        )
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    output = attention_plan.attend(module.layer_idx, query[0], key[0], value[0], scale)
+    return output[None], None
+
+
+AttentionInterface.register(IMPLEMENTATION, plan_attention)
+
+
+class PackPlan:
+    """Attention inside a pack: prompts are causal, each response sees its prompt and, causally, itself."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self.segments = segments
+        longest = (segment.length + max((length for _, length in segment.responses), default=0) for segment in segments)
+        self.longest = max(longest) - 1
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        outputs = []
+        for segment in self.segments:
+            start, end = segment.start, segment.start + segment.length
+            prompt_key, prompt_value = key[:, start:end], value[:, start:end]
+            nothing_before = prompt_key[:, :0], prompt_value[:, :0]
+            lengths = (segment.length,)
+            outputs.append(attend_after_prefix(query[:, start:end], prompt_key, prompt_value, *nothing_before, lengths, scale))
+            if segment.responses:
+                lengths = tuple(length for _, length in segment.responses)
+                start, end = end, end + sum(lengths)
+                own = query[:, start:end], key[:, start:end], value[:, start:end]
+                outputs.append(attend_after_prefix(*own, prompt_key, prompt_value, lengths, scale))
+        return torch.cat(outputs)
+
+
+def attend_after_prefix(
+    query: Tensor,  # [Hq, N, D]: the sequences' tokens, one sequence after another
+    key: Tensor,  # [Hkv, N, D]
+    value: Tensor,  # [Hkv, N, Dv]
+    prefix_key: Tensor,  # [Hkv, P, D]: what all sequences may look back to; P may be 0
+    prefix_value: Tensor,  # [Hkv, P, Dv]
+    lengths: tuple[int, ...],  # of the sequences, N in all
+    scale: float,
+) -> Tensor:  # [N, Hq, Dv]
+    """Attention of n sequences to a prefix they share and, causally, to themselves: softmax(Q K^T scale) V.
+
+    The prefix's scores are one product for all sequences, so a shared prompt is read once. Scores live one block at a time
+    and are recomputed in the backward pass (as in FlashAttention, arXiv 2205.14135): memory is linear in the lengths.
+    """
+    return _SharedPrefixAttention.apply(query, key, value, prefix_key, prefix_value, lengths, scale)
+
+
+class _SharedPrefixAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        prefix_key: Tensor,
+        prefix_value: Tensor,
+        lengths: tuple[int, ...],
+        scale: float,
+    ) -> Tensor:
+        grid = _Grid(lengths, query.shape[0], key.shape[0], prefix_key.shape[1], query.device)
+        queries, keys, values = grid.queries(query), grid.keys(key), grid.keys(value)
+        output = queries.new_empty(*queries.shape[:-1], value.shape[-1])
+        for block in grid.blocks():
+            weights = block.softmax(queries, keys, prefix_key, scale).to(query.dtype)
+            block.rows(output).copy_(block.mix(weights, prefix_value, values))
+        ctx.save_for_backward(query, key, value, prefix_key, prefix_value, output)
+        ctx.grid, ctx.scale = grid, scale
+        return grid.flat(output).transpose(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, prefix_key, prefix_value, output = ctx.saved_tensors
+        grid: _Grid = ctx.grid
+        queries, keys, values = grid.queries(query), grid.keys(key), grid.keys(value)
+        d_output = grid.without_padding(grid.queries(gradients[0].transpose(0, 1)))
+        d_queries = torch.empty_like(queries)
+        d_keys, d_values = torch.zeros_like(keys, dtype=torch.float32), torch.zeros_like(values, dtype=torch.float32)
+        d_prefix_key = torch.zeros_like(prefix_key, dtype=torch.float32)
+        d_prefix_value = torch.zeros_like(prefix_value, dtype=torch.float32)
+        for block in grid.blocks():
+            weights = block.softmax(queries, keys, prefix_key, ctx.scale)
+            d_rows = block.rows(d_output)
+            delta = (d_rows.float() * block.rows(output).float()).sum(-1, keepdim=True)
+            # d softmax: dS = P (dP - sum(dO O)), with dP = dO V^T
+            d_scores = block.dot(d_rows, values, prefix_value)
+            d_scores = d_scores.sub_(block.flat(delta)).mul_(weights).mul_(ctx.scale).to(query.dtype)
+            block.rows(d_queries).copy_(block.mix(d_scores, prefix_key, keys))
+            block.spread(d_scores, block.rows(queries), d_prefix_key, d_keys)
+            block.spread(weights.to(query.dtype), d_rows, d_prefix_value, d_values)
+        return (
+            grid.flat(d_queries),
+            grid.flat_keys(d_keys).to(key.dtype),
+            grid.flat_keys(d_values).to(value.dtype),
+            d_prefix_key.to(key.dtype),
+            d_prefix_value.to(value.dtype),
+            None,
+            None,
+        )
+
+
+class _Grid:
+    """Sequences of unequal length as a padded grid: queries [Hkv, n, g, R, D] (g query heads share a key head), keys
+    [Hkv, n, R, D]. A padding key comes after every real query of its sequence, so causality alone hides it."""
+
+    def __init__(self, lengths: tuple[int, ...], heads: int, key_heads: int, prefix: int, device: torch.device) -> None:
+        self.count, self.longest, self.prefix = len(lengths), max(lengths), prefix
+        self.key_heads, self.shared_by = key_heads, heads // key_heads
+        self.ragged = len(set(lengths)) > 1
+        if self.ragged:
+            sizes = torch.tensor(lengths, device=device)
+            steps = torch.arange(self.longest, device=device)
+            starts = sizes.cumsum(0) - sizes
+            self.inside = steps < sizes[:, None]  # [n, R]
+            self.gather = (starts[:, None] + steps).where(self.inside, starts[:, None]).flatten()
+            self.scatter = self.inside.flatten().nonzero().flatten()
+
+    def queries(self, flat: Tensor) -> Tensor:  # [Hq, N, D] -> [Hkv, n, g, R, D]
+        padded = flat[:, self.gather] if self.ragged else flat
+        shape = (self.key_heads, self.shared_by, self.count, self.longest, flat.shape[-1])
+        return padded.reshape(shape).transpose(1, 2).contiguous()
+
+    def without_padding(self, queries: Tensor) -> Tensor:
+        """Zeroes where the grid holds no token, so that padding rows give no gradient."""
+        return queries.masked_fill_(~self.inside[:, None, :, None], 0) if self.ragged else queries
+
+    def keys(self, flat: Tensor) -> Tensor:  # [Hkv, N, D] -> [Hkv, n, R, D]
+        padded = flat[:, self.gather] if self.ragged else flat
+        return padded.reshape(self.key_heads, self.count, self.longest, flat.shape[-1])
+
+    def flat(self, queries: Tensor) -> Tensor:  # [Hkv, n, g, R, D] -> [Hq, N, D]
+        return self._flat(queries.transpose(1, 2).reshape(self.key_heads * self.shared_by, -1, queries.shape[-1]))
+
+    def flat_keys(self, keys: Tensor) -> Tensor:  # [Hkv, n, R, D] -> [Hkv, N, D]
+        return self._flat(keys.reshape(self.key_heads, -1, keys.shape[-1]))
+
+    def _flat(self, padded: Tensor) -> Tensor:
+        return padded[:, self.scatter] if self.ragged else padded
+
+    def blocks(self) -> Iterator[_Block]:
+        """Blocks of sequences x rows whose fp32 scores fit the budget; rows of a block see keys up to the block's end."""
+        per_row = 4 * self.key_heads * self.shared_by * (self.prefix + self.longest)
+        rows = min(self.longest, max(16, _SCORES_BYTES // per_row))
+        sequences = max(1, _SCORES_BYTES // (per_row * rows)) if rows == self.longest else 1
+        for first in range(0, self.count, sequences):
+            for start in range(0, self.longest, rows):
+                yield _Block(
+                    slice(first, min(first + sequences, self.count)), start, min(start + rows, self.longest), self.prefix
+                )
+
+
+class _Block:
+    """Some sequences and a range of their rows. Scores are [Hkv, c g r, P + end]: prefix first, then own keys."""
+
+    def __init__(self, sequences: slice, start: int, end: int, prefix: int) -> None:
+        self.sequences, self.start, self.end, self.prefix = sequences, start, end, prefix
+
+    def rows(self, queries: Tensor) -> Tensor:  # [Hkv, c, g, r, D], a view
+        return queries[:, self.sequences, :, self.start : self.end]
+
+    def flat(self, rows: Tensor) -> Tensor:  # [Hkv, c g r, D]
+        return rows.reshape(rows.shape[0], -1, rows.shape[-1])
+
+    def dot(self, rows: Tensor, keys: Tensor, prefix_keys: Tensor) -> Tensor:
+        """Products with every key, in fp32: [Hkv, c g r, P + end]."""
+        flat = self.flat(rows)
+        own = keys[:, self.sequences, : self.end]  # [Hkv, c, end, D]
+        scores = torch.empty(*flat.shape[:2], self.prefix + self.end, dtype=torch.float32, device=flat.device)
+        if self.prefix:
+            scores[..., : self.prefix] = flat @ prefix_keys.transpose(1, 2)
+        batched = flat.reshape(*own.shape[:2], -1, flat.shape[-1])  # [Hkv, c, g r, D]
+        scores[..., self.prefix :] = (batched @ own.transpose(2, 3)).reshape(*flat.shape[:2], self.end)
+        return scores
+
+    def softmax(self, queries: Tensor, keys: Tensor, prefix_keys: Tensor, scale: float) -> Tensor:
+        """Attention weights in fp32: [Hkv, c g r, P + end]."""
+        scores = self.dot(self.rows(queries), keys, prefix_keys).mul_(scale)
+        row = torch.arange(self.start, self.end, device=scores.device)[:, None]
+        future = torch.arange(self.end, device=scores.device) > row  # [r, end]
+        own = scores[..., self.prefix :].unflatten(1, (-1, self.end - self.start))
+        own.masked_fill_(future, -math.inf)
+        return torch.softmax(scores, dim=-1)
+
+    def mix(self, weights: Tensor, prefix_values: Tensor, values: Tensor) -> Tensor:
+        """Weighted sums of values: [Hkv, c, g, r, Dv]."""
+        own = values[:, self.sequences, : self.end]  # [Hkv, c, end, Dv]
+        batched = weights[..., self.prefix :].reshape(*own.shape[:2], -1, self.end)
+        mixed = batched @ own  # [Hkv, c, g r, Dv]
+        if self.prefix:
+            mixed += (weights[..., : self.prefix] @ prefix_values).reshape(mixed.shape)
+        return mixed.unflatten(2, (-1, self.end - self.start))
+
+    def spread(self, weights: Tensor, rows: Tensor, prefix_total: Tensor, total: Tensor) -> None:
+        """The transpose of `mix`: adds weights^T rows to the prefix's and the own keys' totals."""
+        flat = self.flat(rows)
+        if self.prefix:
+            prefix_total += weights[..., : self.prefix].transpose(1, 2) @ flat
+        own = total[:, self.sequences, : self.end]
+        batched = weights[..., self.prefix :].reshape(*own.shape[:2], -1, self.end)
+        own += batched.transpose(2, 3) @ flat.reshape(*own.shape[:2], -1, flat.shape[-1])

@@ -1,0 +1,138 @@
+"""Log-probabilities of target tokens without ever holding logits [N, V] for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from r1zero.types import TokenLogprobs
+
+_ROWS = 128  # rows whose fp32 logits exist at once: a large vocabulary's stay near the last-level cache
+_GRADIENT_ROWS = 1024  # rows whose logit gradients exist at once: the weight's gradient wants long products
+
+
+@dataclass(frozen=True, slots=True)
+class LMHead:
+    """The output layer: logits = cap(scale (h W^T + b)), with cap(z) = c tanh(z / c) where the family caps."""
+
+    weight: Tensor  # [V, d]
+    bias: Tensor | None = None  # [V]
+    scale: float = 1.0
+    softcap: float | None = None
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[N, d] -> [N, V] float32."""
+        logits = torch.nn.functional.linear(hidden, self.weight, self.bias).float()
+        if self.scale != 1.0:
+            logits *= self.scale
+        if self.softcap is not None:
+            logits = logits.div_(self.softcap).tanh_().mul_(self.softcap)
+        return logits
+
+
+def lm_head(model: Any) -> LMHead:
+    """The head of a transformers causal LM. A family that does more to its logits than this knows is found out when the
+    model is loaded (`load.check_forward`)."""
+    layer = model.get_output_embeddings()
+    config = model.config
+    scale = 1.0
+    if config.model_type in ("granite", "granitemoe"):
+        scale = 1 / config.logits_scaling
+    elif config.model_type in ("cohere", "cohere2"):
+        scale = config.logit_scale
+    softcap = config.final_logit_softcapping if config.model_type in ("gemma2", "gemma3_text") else None
+    return LMHead(layer.weight, layer.bias, scale, softcap)
+
+
+def target_logprobs(hidden: Tensor, head: LMHead, targets: Tensor, temperature: float = 1.0) -> TokenLogprobs:
+    """log softmax(logits / temperature)[target] and the entropy of that distribution.
+
+    hidden [N, d], targets [N] -> two [N] float32. The logits are recomputed in the backward pass.
+    """
+    logprobs, entropy = _TargetLogprobs.apply(hidden, head.weight, head.bias, targets, head, temperature)
+    return TokenLogprobs(logprobs, entropy)
+
+
+class _TargetLogprobs(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, head: LMHead, temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        count = len(targets)
+        logprobs, entropy, log_total = (torch.empty(count, device=hidden.device) for _ in range(3))
+        for rows in _slices(count, _ROWS):
+            logits = head.logits(hidden[rows]).div_(temperature)
+            total = torch.logsumexp(logits, dim=-1)
+            logprobs[rows] = logits.gather(1, targets[rows, None]).squeeze(1) - total
+            # H = log Z - sum p z
+            probabilities = torch.exp(logits - total[:, None])
+            entropy[rows] = total - torch.linalg.vecdot(probabilities, logits)
+            log_total[rows] = total
+        ctx.save_for_backward(hidden, targets, log_total, entropy)
+        ctx.head, ctx.temperature = head, temperature
+        ctx.set_materialize_grads(False)
+        return logprobs, entropy
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        d_logprobs, d_entropy = gradients
+        hidden, targets, log_total, entropy = ctx.saved_tensors
+        head: LMHead = ctx.head
+        d_hidden = torch.empty_like(hidden)
+        d_weight = torch.zeros_like(head.weight, dtype=torch.float32)
+        d_bias = None if head.bias is None else torch.zeros_like(head.bias, dtype=torch.float32)
+        for block in _slices(len(targets), _GRADIENT_ROWS):
+            d_logits = hidden.new_empty(block.stop - block.start, len(head.weight))
+            for inner in _slices(len(d_logits), _ROWS):
+                rows = slice(block.start + inner.start, block.start + inner.stop)
+                d_logits[inner] = _d_logits(
+                    head,
+                    ctx.temperature,
+                    hidden[rows],
+                    targets[rows],
+                    log_total[rows],
+                    entropy[rows],
+                    None if d_logprobs is None else d_logprobs[rows],
+                    None if d_entropy is None else d_entropy[rows],
+                )
+            d_hidden[block] = d_logits @ head.weight
+            d_weight += d_logits.T @ hidden[block]
+            if d_bias is not None:
+                d_bias += d_logits.sum(0)
+        return d_hidden, d_weight.to(head.weight.dtype), d_bias, None, None, None
+
+
+def _d_logits(
+    head: LMHead,
+    temperature: float,
+    hidden: Tensor,
+    targets: Tensor,
+    log_total: Tensor,
+    entropy: Tensor,
+    d_logprobs: Tensor | None,
+    d_entropy: Tensor | None,
+) -> Tensor:
+    """Gradient at h W^T + b: [n, V] float32.
+
+    d logp_t / dz = onehot_t - p;  dH / dz = -p (log p + H).
+    """
+    raw = head.logits(hidden)
+    logp = raw / temperature - log_total[:, None]
+    probabilities = torch.exp(logp)
+    gradient = torch.zeros_like(logp)
+    if d_entropy is not None:
+        gradient -= logp.add_(entropy[:, None]).mul_(probabilities).mul_(d_entropy[:, None])
+    if d_logprobs is not None:
+        gradient -= probabilities.mul_(d_logprobs[:, None])
+        gradient.scatter_add_(1, targets[:, None], d_logprobs[:, None])
+    gradient /= temperature
+    if head.softcap is not None:
+        gradient *= 1 - (raw / head.softcap) ** 2  # d cap(z) / dz = 1 - tanh(z / c)^2
+    return gradient.mul_(head.scale)
+
+
+def _slices(count: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]

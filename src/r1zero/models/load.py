@@ -1,0 +1,88 @@
+"""Loading a causal language model and its tokenizer, and proof that we compute what the model computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from r1zero.errors import UsageError
+from r1zero.models import fetch
+from r1zero.models.attention import IMPLEMENTATION, PackPlan
+from r1zero.models.head import lm_head
+from r1zero.types import Segment
+
+# Largest difference of a logit from the model's own forward, relative to the largest logit.
+_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 6e-2, torch.float16: 1e-2}
+
+
+def load_model(
+    path: str, *, dtype: torch.dtype, device: torch.device, trust_remote_code: bool = False
+) -> tuple[Any, Any]:
+    """A transformers causal LM that attends by our plans, and its tokenizer.
+
+    `path` is a folder, a Hugging Face id, or the name of a model that `r1zero model list` shows. Raises UsageError when
+    there is nothing to load, or when the family computes something that we do not.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    local = fetch.resolve(path)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(local, trust_remote_code=trust_remote_code)
+        model = AutoModelForCausalLM.from_pretrained(local, dtype=dtype, trust_remote_code=trust_remote_code)
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"model.path = '{path}': no such folder, and not a model the hub gives: {reason}; "
+            f"`r1zero model list` shows what r1zero brings"
+        ) from None
+    model = model.to(device).eval()
+    check_forward(model, path)
+    return model, tokenizer
+
+
+def hidden_states(model: Any, token_ids: Tensor, positions: Tensor, plan: object) -> Tensor:
+    """Last hidden states [T, d] of T packed tokens."""
+    output = model.base_model(
+        input_ids=token_ids[None], position_ids=positions[None], use_cache=False, attention_plan=plan
+    )
+    return output.last_hidden_state[0]
+
+
+@torch.no_grad()
+def check_forward(model: Any, path: str) -> None:
+    """Compare our packed forward with the model's own on a few tokens, then leave our attention switched on.
+
+    A family with another kind of attention, position or output layer fails here, before a run has cost anything.
+    """
+    size, vocabulary = 12, model.config.get_text_config().vocab_size
+    token_ids = (torch.arange(size, device=model.device) * 7919 + 11) % vocabulary
+    expected = model(input_ids=token_ids[None], use_cache=False).logits[0].float()
+    try:
+        model.set_attn_implementation(IMPLEMENTATION)
+        # as the pack would see it: a prompt of 4 tokens with the continuation as its response
+        plan = PackPlan([Segment(0, 4, ((4, size - 4),))])
+        hidden = hidden_states(model, token_ids, torch.arange(size, device=model.device), plan)
+        difference = (lm_head(model).logits(hidden) - expected).abs().max() / expected.abs().max()
+    except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise UsageError(f"model.path = '{path}': {type(model).__name__} is not supported: {error}") from error
+    if not difference <= _TOLERANCE[model.dtype]:
+        raise UsageError(
+            f"model.path = '{path}': {type(model).__name__} is not supported: our forward differs from its own by "
+            f"{difference:.1e} of the largest logit; its attention or output layer does something we do not"
+        )
+
+
+def stop_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Tokens that end a response: the tokenizer's and the generation config's end tokens."""
+    ids = model.generation_config.eos_token_id
+    listed = ids if isinstance(ids, list) else [ids]
+    return frozenset(token for token in [*listed, tokenizer.eos_token_id] if token is not None)
+
+
+def longest_context(model: Any) -> int:
+    """Positions the model was made for; 0 when its config does not say."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", 0) or 0
+
+

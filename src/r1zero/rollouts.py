@@ -1,0 +1,117 @@
+"""Sample and grade: prompts become groups, and groups become numbers to look at."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from r1zero.config import Rewards
+from r1zero.engine.base import RolloutEngine
+from r1zero.rewards import combine
+from r1zero.rewards.pool import ScorerPool
+from r1zero.types import Completion, Group, Prompt, Rollout, Sampling
+
+# Words of a model that looks back at its own reasoning (Open-Reasoner-Zero's list, and "let me check").
+_REFLECTION = re.compile(r"\b(wait|re-?check|retry|alternatively|however|let me check|double-?check)\b", re.IGNORECASE)
+
+
+def collect(
+    engine: RolloutEngine,
+    pool: ScorerPool,
+    prompts: Sequence[Prompt],
+    sampling: Sampling,
+    rewards: Rewards,
+    decode: Callable[[Any], str],
+    on_group: Callable[[], None],
+) -> list[Group]:
+    """Sample `sampling.n` rollouts per prompt and grade them, in the order of the prompts.
+
+    Grading runs in the pool while the engine goes on sampling. `on_group` is called as each group is sampled and may raise
+    to abandon the work.
+    """
+    pending: dict[int, list[tuple[Completion, str, dict[str, Any]]]] = {}
+    for index, completions in engine.generate(prompts, sampling):
+        prompt = prompts[index]
+        texts = [prompt.prefill + decode(completion.token_ids) for completion in completions]
+        pending[index] = [
+            (completion, text, combine.submit(pool, rewards, prompt.problem, text))
+            for completion, text in zip(completions, texts, strict=True)
+        ]
+        on_group()
+    return [_group(prompt, pending[index], rewards) for index, prompt in enumerate(prompts)]
+
+
+def reflects(text: str) -> bool:
+    """Whether a response looks back at itself."""
+    return _REFLECTION.search(text) is not None
+
+
+def summary(groups: Sequence[Group], rewards: Rewards) -> dict[str, float]:
+    """Means over the rollouts of a step; `accuracy` and `format` exist if a verifier measures them."""
+    rollouts = [rollout for group in groups for rollout in group.rollouts]
+    lengths = [len(rollout.completion.token_ids) for rollout in rollouts]
+    spreads = [float(np.ptp(group.rewards)) for group in groups]
+    verdicts = Counter(rollout.score.verdict for rollout in rollouts)
+    values = {
+        "reward": fmean(rollout.score.value for rollout in rollouts),
+        "reward_std": fmean(float(group.rewards.std()) for group in groups),
+        "response_length": fmean(lengths),
+        "response_length/min": min(lengths),
+        "response_length/max": max(lengths),
+        "prompt_length": fmean(len(group.prompt.token_ids) for group in groups),
+        "reflection_rate": fmean(reflects(rollout.text) for rollout in rollouts),
+        "truncated_rate": fmean(rollout.completion.finish_reason == "length" for rollout in rollouts),
+        "groups/without_spread": fmean(spread == 0 for spread in spreads),
+        "groups/unverifiable": sum(not group.verifiable for group in groups),
+        **{f"verdict/{verdict}": verdicts[verdict] for verdict in ("graded", "unverifiable", "error", "timeout")},
+        **{f"reward/{name}": fmean(rollout.score.parts[name] for rollout in rollouts) for name in rewards.verifier_function},
+    }
+    for measure in ("accuracy", "format"):
+        marks = [combine.full_marks(rewards, rollout.score, measure) for rollout in rollouts]
+        known = [mark for mark in marks if mark is not None]
+        if known:
+            values[measure] = fmean(known)
+    return values
+
+
+def records(step: int, groups: Sequence[Group], rewards: Rewards) -> Iterator[dict[str, Any]]:
+    """What a person wants to see of each group later, and a machine to train on again: one JSON object per group."""
+    for group in groups:
+        problem = group.prompt.problem
+        yield {
+            "step": step,
+            "problem": problem.id,
+            "question": problem.text,
+            "answer": problem.answer,
+            "prompt_ids": group.prompt.token_ids.tolist(),
+            "rollouts": [_record(rollout, rewards) for rollout in group.rollouts],
+        }
+
+
+def _record(rollout: Rollout, rewards: Rewards) -> dict[str, Any]:
+    completion, score = rollout.completion, rollout.score
+    return {
+        "text": rollout.text,
+        "token_ids": completion.token_ids.tolist(),
+        "logprobs": [round(float(value), 5) for value in completion.logprobs],
+        "finish_reason": completion.finish_reason,
+        "versions": completion.versions,
+        "reward": score.value,
+        "accuracy": combine.full_marks(rewards, score, "accuracy"),
+        "parts": dict(score.parts),
+        "verdict": score.verdict,
+        "detail": score.detail,
+    }
+
+
+def _group(prompt: Prompt, pending: Sequence[tuple[Completion, str, dict[str, Any]]], rewards: Rewards) -> Group:
+    rollouts = (
+        Rollout(prompt=prompt, completion=completion, text=text, score=combine.combined(rewards, futures))
+        for completion, text, futures in pending
+    )
+    return Group(prompt=prompt, rollouts=tuple(rollouts))

@@ -1,0 +1,147 @@
+"""Recipes: composition, overrides, and errors that say where and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from r1zero.config import PretrainRecipe, Recipe, dump, load
+from r1zero.config.load import RECIPES
+from r1zero.errors import UsageError
+
+MINIMAL = """\
+run: {dir: runs/x, steps: 3}
+model: {path: tiny}
+data:
+  path: train.jsonl
+  template: plain
+  max_prompt_tokens: 16
+algorithm: {group_size: 4}
+rollout: {max_new_tokens: 8}
+trainer:
+  prompts_per_step: 6
+  lr: 1e-6
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(MINIMAL)
+    return path
+
+
+def message(path: Path, *overrides: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        load(Recipe, path, overrides)
+    return str(caught.value).replace(str(path), "recipe.yaml")
+
+
+def test_scientific_notation_is_a_number(recipe: Path) -> None:
+    assert load(Recipe, recipe).trainer.lr == 1e-6
+
+
+def test_overrides_win_and_are_typed(recipe: Path) -> None:
+    loaded = load(Recipe, recipe, ["trainer.lr=2e-5", "rewards.verifier_function=[acc]", "run.dir=runs/y z"])
+    assert (loaded.trainer.lr, loaded.rewards.verifier_function, loaded.run.dir) == (2e-5, ("acc",), "runs/y z")
+
+
+def test_defaults_compose_section_by_section(recipe: Path) -> None:
+    child = recipe.with_name("child.yaml")
+    child.write_text("defaults: [recipe]\nrun: {steps: 7}\nrollout: {temperature: 0.8}\n")
+    loaded = load(Recipe, child)
+    assert (loaded.run.steps, loaded.run.dir, loaded.rollout.max_new_tokens) == (7, "runs/x", 8)
+
+
+def test_defaults_in_a_circle(recipe: Path) -> None:
+    recipe.write_text("defaults: [recipe]\n" + MINIMAL)
+    assert message(recipe) == "recipe.yaml: defaults go round in a circle: recipe.yaml -> recipe.yaml"
+
+
+def test_dump_loads_to_the_same_recipe(recipe: Path) -> None:
+    loaded = load(Recipe, recipe, ["algorithm.kl=0.001"])
+    again = recipe.with_name("again.yaml")
+    again.write_text(dump(loaded))
+    assert load(Recipe, again) == loaded
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_recipes_load(path: Path) -> None:
+    load(PretrainRecipe if path.stem == "tiny_base" else Recipe, path)
+
+
+def test_unknown_key(recipe: Path) -> None:
+    recipe.write_text(MINIMAL.replace("lr: 1e-6", "learning_rate: 1e-6\n  prompts_per_stp: 4"))
+    assert message(recipe).splitlines() == [
+        "recipe.yaml: trainer.lr: missing; add it",
+        "recipe.yaml:11: trainer.learning_rate = 1e-06: unknown key; here it is 'lr'",
+        "recipe.yaml:12: trainer.prompts_per_stp = 4: unknown key; did you mean 'prompts_per_step'?",
+    ]
+
+
+def test_unknown_section_and_unknown_override(recipe: Path) -> None:
+    assert message(recipe, "traner.lr=1e-6") == (
+        "command line: traner = {'lr': 1e-06}: unknown key; did you mean 'trainer'?"
+    )
+    assert message(recipe, "rollout.temprature=1") == (
+        "command line: rollout.temprature = 1: unknown key; did you mean 'temperature'?"
+    )
+
+
+def test_wrong_type(recipe: Path) -> None:
+    assert message(recipe, "rollout.temperature=hot") == (
+        "command line: rollout.temperature = 'hot': input should be a valid number"
+    )
+    recipe.write_text(MINIMAL.replace("steps: 3", "steps: 3.5"))
+    assert message(recipe).startswith("recipe.yaml:1: run.steps = 3.5: input should be a valid integer")
+
+
+def test_value_out_of_range(recipe: Path) -> None:
+    assert message(recipe, "rollout.top_p=1.5") == (
+        "command line: rollout.top_p = 1.5: input should be less than or equal to 1"
+    )
+
+
+def test_impossible_batch_arithmetic(recipe: Path) -> None:
+    recipe.write_text(MINIMAL + "  minibatches: 4\n")
+    assert message(recipe) == (
+        "recipe.yaml:12: trainer.minibatches = 4: does not divide trainer.prompts_per_step = 6; choose one of [1, 2, 3, 6]"
+    )
+    assert message(recipe, "trainer.minibatches=3", "trainer.tokens_per_pack=20") == (
+        "command line: trainer.tokens_per_pack = 20: cannot hold one rollout of data.max_prompt_tokens + "
+        "rollout.max_new_tokens = 24 tokens; set it to at least 24"
+    )
+
+
+def test_one_weight_per_verifier(recipe: Path) -> None:
+    assert message(recipe, "rewards.verifier_function=[acc, strict_format]") == (
+        "command line: rewards.verifier_weight = (1.0,): has 1 values for 2 verifiers; give one each"
+    )
+
+
+def test_a_key_given_twice(recipe: Path) -> None:
+    recipe.write_text(MINIMAL + "  lr: 2e-6\n")
+    assert message(recipe) == "recipe.yaml:12: trainer.lr: given twice; remove one"
+
+
+def test_not_yaml_and_not_a_mapping(recipe: Path) -> None:
+    recipe.write_text("run: [")
+    assert message(recipe).startswith("recipe.yaml: not valid YAML: ")
+    recipe.write_text("- 1\n")
+    assert message(recipe) == "recipe.yaml: a recipe is a mapping of sections, found list"
+
+
+def test_no_such_recipe() -> None:
+    with pytest.raises(UsageError, match="recipe 'demo_tinny.yaml': no such file; did you mean 'demo_tiny'?"):
+        load(Recipe, "demo_tinny.yaml")
+
+
+def test_malformed_override(recipe: Path) -> None:
+    assert message(recipe, "trainer.lr") == "override 'trainer.lr': write it as section.key=value"
+
+
+def test_arithmetic_in_words(recipe: Path) -> None:
+    assert load(Recipe, recipe, ["trainer.minibatches=2", "trainer.epochs=2"]).arithmetic() == (
+        "a step: 6 prompts x 4 samples = 24 rollouts, 4 optimizer steps of 12 rollouts each"
+    )

@@ -1,0 +1,123 @@
+"""The pool: whatever the text, every item gets a verdict, within its limits, and the run goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from r1zero.config import Rewards
+from r1zero.errors import UsageError
+from r1zero.rewards import combine
+from r1zero.rewards.pool import ScorerPool
+from r1zero.types import Message, Problem, Score
+
+HOSTILE = "\\boxed{9^{9^{9^{9}}}}"
+PROBLEM = Problem(id="p", question="?", answer="4", source="test")
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ScorerPool]:
+    with ScorerPool(workers=2, timeout_seconds=2.0, memory_mib=1024) as pool:
+        pool.submit("acc", PROBLEM, "\\boxed{4}").result()
+        yield pool
+
+
+def test_verdicts_come_back_to_their_own_items(pool: ScorerPool) -> None:
+    futures = [
+        (number, pool.submit("acc", Problem(id="p", question="?", answer=str(number), source="t"), f"\\boxed{{{answer}}}"))
+        for number in range(100)
+        for answer in (number, number + 1)
+    ]
+    values = [future.result().value for _, future in futures]
+    assert values == [1.0, -0.5] * 100
+
+
+def test_hostile_power_times_out_within_its_limit_and_alone(pool: ScorerPool) -> None:
+    start = time.monotonic()
+    hostile = pool.submit("acc", PROBLEM, HOSTILE)
+    others = [pool.submit("acc", PROBLEM, "\\boxed{4}") for _ in range(20)]
+    assert all(future.result() == Score(value=1.0) for future in others)
+    assert hostile.result() == Score(value=0.0, verdict="timeout", detail="no verdict within 2 s")
+    assert time.monotonic() - start < 6
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\\boxed{" + "(" * 50_000 + "}",
+        "\\boxed{10^{10^{9}}}",
+        "\\boxed{" + "1+" * 30_000 + "1}",
+        "\\boxed{\x00\ud800}",
+        "x" * 1_000_000 + "\\boxed{4}",
+        "\\boxed{__import__('os').system('echo')}",
+    ],
+    ids=["brackets", "tower", "long sum", "surrogate", "a million characters", "code"],
+)
+def test_hostile_texts_get_a_verdict(pool: ScorerPool, text: str) -> None:
+    score = pool.submit("acc", PROBLEM, text).result(timeout=10)
+    assert score.verdict in ("graded", "error", "timeout")
+    assert (score.value == 1.0) == text.startswith("xx")
+
+
+def test_memory_limit_is_a_verdict() -> None:
+    with ScorerPool(workers=1, timeout_seconds=20.0, memory_mib=400) as pool:
+        score = pool.submit("acc", PROBLEM, "\\boxed{4" + "0" * 100_000_000 + "}").result()
+        assert score.verdict == "error"
+        assert pool.submit("acc", PROBLEM, "\\boxed{4}").result().value == 1.0
+
+
+def test_a_killed_worker_costs_one_error_and_no_other_item(pool: ScorerPool) -> None:
+    futures = [pool.submit("acc", PROBLEM, "\\boxed{4}") for _ in range(500)]
+    workers = [child for child in psutil.Process().children() if "r1zero.rewards.worker" in " ".join(child.cmdline())]
+    os.kill(workers[0].pid, signal.SIGKILL)
+    verdicts = [future.result(timeout=30).verdict for future in futures]
+    assert verdicts.count("graded") >= 499 and len(verdicts) == 500
+    assert pool.submit("acc", PROBLEM, "\\boxed{4}").result(timeout=30).value == 1.0
+
+
+def test_usable_from_threads_and_with_chat_problems(pool: ScorerPool) -> None:
+    chat = Problem(id="p", question=(Message("user", "?"),), answer="4", source="t", extra={"when": object()})
+    results: list[Score] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(pool.submit("strict_format", chat, "x").result())) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert results == [Score(value=-0.5)] * 8
+
+
+def test_no_worker_outlives_its_pool() -> None:
+    pool = ScorerPool(workers=2, timeout_seconds=1.0, memory_mib=1024)
+    pool.submit("acc", PROBLEM, HOSTILE).result()
+    before = {child.pid for child in psutil.Process().children()}
+    pool.close()
+    time.sleep(0.2)
+    left = {child.pid for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE}
+    assert len(before & left) <= 2  # the module's own pool
+
+
+def test_unknown_verifier(pool: ScorerPool) -> None:
+    with pytest.raises(UsageError) as caught:
+        pool.submit("strict_fromat", PROBLEM, "")
+    assert str(caught.value) == (
+        "rewards.verifier_function = 'strict_fromat': unknown verifier; did you mean 'strict_format'?"
+    )
+
+
+def test_weighted_sum_and_worst_verdict(pool: ScorerPool) -> None:
+    rewards = Rewards(verifier_function=("acc", "strict_format"), verifier_weight=(1.0, 0.5))
+    good = "<think></think><answer>\\boxed{4}</answer>"
+    score = combine.combined(rewards, combine.submit(pool, rewards, PROBLEM, good))
+    assert score == Score(value=1.5, parts={"acc": 1.0, "strict_format": 1.0})
+    hostile = combine.combined(rewards, combine.submit(pool, rewards, PROBLEM, HOSTILE))
+    assert (hostile.value, hostile.parts, hostile.verdict) == (-0.25, {"acc": 0.0, "strict_format": -0.5}, "timeout")
+    assert hostile.detail == "acc: no verdict within 2 s"
+    assert combine.full_marks(rewards, score, "accuracy") == combine.full_marks(rewards, score, "format") == 1.0

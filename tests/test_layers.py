@@ -1,0 +1,90 @@
+"""The rules of the layout: imports point downward, and some names have one home."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parent.parent / "src" / "r1zero"
+LAYERS = [
+    {"types", "errors"},
+    {"device", "log", "seeds"},
+    {"config", "metrics", "interrupt"},
+    {"data", "rewards", "algorithms", "models"},
+    {"checkpoint"},
+    {"engine", "trainer", "sync", "cluster"},
+    {"rollouts", "session"},
+    {"evaluate"},
+    {"build"},
+    {"loop", "pretrain", "report"},
+    {"cli"},
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+HOMES = {  # third party -> the only files that may import it
+    "vllm": {"engine/vllm.py"},
+    "ray": {"cluster.py"},
+    "megatron": {"trainer/megatron.py"},
+    "plotly": {"report/page.py"},
+    "typer": {"cli"},
+}
+DEVICE_NAMES = re.compile(r"\b(cuda|npu|mps)\b")
+FILES = sorted(SRC.rglob("*.py"))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "r1zero":
+            yield from (f"r1zero.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SRC)))
+def test_imports_point_downward(path: Path) -> None:
+    file = path.relative_to(SRC)
+    here = file.parts[0].removesuffix(".py")
+    for name in _imports(path):
+        top, _, rest = name.partition(".")
+        assert {str(file), here} & HOMES.get(top, {here}), f"{file} may not import {top}"
+        if top == "r1zero" and rest:
+            there = rest.split(".")[0]
+            assert there == here or RANK[there] < RANK[here] or RANK[here] == RANK[there] == 5, (
+                f"{file} imports {name}: wrong direction"
+            )
+
+
+def test_only_device_py_names_devices() -> None:
+    for path in FILES:
+        if path.name == "device.py":
+            continue
+        code = ast.parse(path.read_text())
+        names = {node.id for node in ast.walk(code) if isinstance(node, ast.Name)}
+        names |= {node.attr for node in ast.walk(code) if isinstance(node, ast.Attribute)}
+        texts = [node.value for node in ast.walk(code) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        found = [name for name in names if DEVICE_NAMES.fullmatch(name)]
+        found += [text for text in texts if DEVICE_NAMES.fullmatch(text)]
+        assert not found, f"{path.relative_to(SRC)} names {found}: device names belong to device.py"
+
+
+def test_grading_worker_needs_no_torch() -> None:
+    """A worker is started for every killed one: it must not pay for torch."""
+    import subprocess
+    import sys
+
+    code = "import sys, r1zero.rewards.worker; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SRC)))
+def test_files_and_functions_stay_short(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 60, node.name
