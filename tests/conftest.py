@@ -21,8 +21,13 @@ def _threads() -> None:
     device.select("cpu", "fp32")
 
 
-def small_model(kind: str = "qwen2", seed: int = 0, dtype: torch.dtype = torch.float32, **changes: Any) -> Any:
-    """A random transformers model with 2 layers and a vocabulary of 97, attending by our plans."""
+def small_model(
+    kind: str = "qwen2", seed: int = 0, dtype: torch.dtype = torch.float32, spread: float = 3.0, **changes: Any
+) -> Any:
+    """A random transformers model with 2 layers and a vocabulary of 97, attending by our plans.
+
+    `spread` scales the initial weights, which are so small that every model looks alike.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(seed)
@@ -42,7 +47,7 @@ def small_model(kind: str = "qwen2", seed: int = 0, dtype: torch.dtype = torch.f
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes), dtype=dtype).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(3)  # random initial weights are so small that every model looks alike
+            parameter.mul_(spread)
     check_forward(model, kind)
     return model
 

@@ -66,7 +66,9 @@ def test_only_device_py_names_devices() -> None:
         code = ast.parse(path.read_text())
         names = {node.id for node in ast.walk(code) if isinstance(node, ast.Name)}
         names |= {node.attr for node in ast.walk(code) if isinstance(node, ast.Attribute)}
-        texts = [node.value for node in ast.walk(code) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        texts = [
+            node.value for node in ast.walk(code) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
         found = [name for name in names if DEVICE_NAMES.fullmatch(name)]
         found += [text for text in texts if DEVICE_NAMES.fullmatch(text)]
         assert not found, f"{path.relative_to(SRC)} names {found}: device names belong to device.py"

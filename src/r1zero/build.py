@@ -57,7 +57,7 @@ def build(recipe: config.Recipe, device: Device, folder: RunFolder, pool: Scorer
     problems, rejected = _read(recipe.data, "data")
     policy = load_policy(recipe, device)
     evaluator = build_evaluator(recipe, policy, folder, pool) if recipe.evaluation else None
-    problems, unverifiable = _verifiable(problems, recipe, pool)
+    problems, unverifiable = _verifiable(problems, "data", recipe, pool)
     problems, leaked = _without_held_out(problems, evaluator.prompts if evaluator else [])
     prompts, unusable = to_prompts(problems, recipe.data, policy.tokenizer, policy.rendered)
     folder.quarantine_rows([*rejected, *unverifiable, *leaked, *unusable])
@@ -122,7 +122,7 @@ def build_evaluator(recipe: config.Recipe, policy: Policy, folder: RunFolder, po
     """The held-out set of a recipe that has one."""
     assert recipe.evaluation is not None
     problems, rejected = _read(recipe.evaluation, "evaluation")
-    problems, unverifiable = _verifiable(problems, recipe, pool)
+    problems, unverifiable = _verifiable(problems, "evaluation", recipe, pool)
     prompts, unusable = to_prompts(problems, recipe.data, policy.tokenizer, policy.rendered)
     folder.quarantine_rows([*rejected, *unverifiable, *unusable])
     return Evaluator(
@@ -141,7 +141,9 @@ def _read(source: config.Source, section: str) -> tuple[list[Problem], list[Reje
         raise UsageError(f"{section}.{error}") from None
 
 
-def _verifiable(problems: list[Problem], recipe: config.Recipe, pool: ScorerPool) -> tuple[list[Problem], list[Rejected]]:
+def _verifiable(
+    problems: list[Problem], section: str, recipe: config.Recipe, pool: ScorerPool
+) -> tuple[list[Problem], list[Rejected]]:
     """Problems whose reference answer the recipe's verifier accepts as right. Answers are data, so whatever is not a
     plain number is judged in the pool, under its limits. Raises UsageError when no problem is left."""
     names = [name for name in recipe.rewards.verifier_function if verifier(name).measures == "accuracy"]
@@ -158,11 +160,13 @@ def _verifiable(problems: list[Problem], recipe: config.Recipe, pool: ScorerPool
         if score is None or score.value >= verifier(names[0]).full_mark:
             good.append(problem)
         else:
-            reason = f"no verifier can parse the answer '{problem.answer[:80]}' ({score.detail or 'it does not equal itself'})"
+            why = score.detail or "it does not equal itself"
+            reason = f"no verifier can parse the answer '{problem.answer[:80]}' ({why})"
             rejected.append(Rejected.problem(problem, reason))
     if not good:
         first = rejected[0]
-        raise UsageError(f"path = '{first.source}': all {len(rejected)} answers are unusable; line {first.line}: {first.reason}")
+        where = f"{section}.path = '{first.source}'"
+        raise UsageError(f"{where}: all {len(rejected)} answers are unusable; line {first.line}: {first.reason}")
     return good, rejected
 
 
@@ -171,10 +175,12 @@ def _without_held_out(problems: list[Problem], held_out: Sequence[Prompt]) -> tu
     questions = {prompt.problem.text for prompt in held_out}
     good = [problem for problem in problems if problem.text not in questions]
     leaked = [
-        Rejected.problem(problem, "the question is in the held-out set") for problem in problems if problem.text in questions
+        Rejected.problem(problem, "the question is in the held-out set")
+        for problem in problems
+        if problem.text in questions
     ]
     if problems and not good:
-        raise UsageError(f"path = '{problems[0].source}': every training question is in the evaluation set too")
+        raise UsageError(f"data.path = '{problems[0].source}': every training question is in the evaluation set too")
     return good, leaked
 
 
@@ -183,7 +189,8 @@ def _check_context(recipe: config.Recipe, context: int) -> None:
     if context and longest > context:
         raise UsageError(
             f"rollout.max_new_tokens = {recipe.rollout.max_new_tokens}: with data.max_prompt_tokens = "
-            f"{recipe.data.max_prompt_tokens} a sequence may have {longest} tokens, but the model's context is {context}"
+            f"{recipe.data.max_prompt_tokens} a sequence may have {longest} tokens, but the model's context is "
+            f"{context}"
         )
 
 

@@ -142,8 +142,8 @@ def _gemm_gflops(device: torch.device, dtype: torch.dtype) -> float:
 def _keep_freed_memory() -> None:
     """Tell glibc to reuse large freed blocks instead of returning them to the kernel.
 
-    Activations of many MB are allocated and freed by the thousand; mapping fresh zeroed pages each time cost 20-30 % of a
-    training step (docs/LOG.md). Other C libraries have no mallopt and are left alone.
+    Activations of many MB are allocated and freed by the thousand; mapping fresh zeroed pages each time cost 20-30 % of
+    a training step (docs/LOG.md). Other C libraries have no mallopt and are left alone.
     """
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
         return

@@ -47,7 +47,14 @@ class Evaluator:
     def _answers(
         self, engine: RolloutEngine, pool: ScorerPool, n: int, temperature: float, seed: int, check: Callable[[], None]
     ) -> list[Group]:
-        chosen = {"n": n, "temperature": temperature, "top_p": self.settings.top_p, "top_k": 0, "min_p": 0.0, "seed": seed}
+        chosen = {
+            "n": n,
+            "temperature": temperature,
+            "top_p": self.settings.top_p,
+            "top_k": 0,
+            "min_p": 0.0,
+            "seed": seed,
+        }
         sampling = replace(self.sampling, **chosen)
         progress = Progress("evaluating", len(self.prompts) * n, "answers")
 

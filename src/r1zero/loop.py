@@ -1,14 +1,15 @@
 """The loop. Its imports are the table of contents; `build.py` makes the parts.
 
-    problems -> prompts -> engine -> completions -> verifiers -> groups -> advantages -> packs -> trainer -> weights
-                             ^                                                                                │
-                             └──────────────────────────────── sync ──────────────────────────────────────────┘
+problems -> prompts -> engine -> completions -> verifiers -> groups -> advantages -> packs -> trainer -> weights
+                         ^                                                                                │
+                         └──────────────────────────────── sync ──────────────────────────────────────────┘
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from statistics import fmean
 
 import numpy as np
@@ -26,7 +27,7 @@ from r1zero.types import Batch, Group, Prompt, Sample
 
 def train(parts: Parts, session: Session) -> None:
     """Reinforcement learning with verifiable rewards until `run.steps`. Evaluates and saves when due."""
-    recipe, algorithm, engine, trainer = parts.recipe, parts.algorithm, parts.engine, parts.trainer
+    recipe, algorithm = parts.recipe, parts.algorithm
     parts.publish_weights(session.done)
     evaluate(parts, session)
     for step in session.steps():
@@ -34,7 +35,7 @@ def train(parts: Parts, session: Session) -> None:
         sampling = replace(parts.sampling, seed=seeds.derive(recipe.run.seed, "rollout", step))
         with session.clock("rollout"):
             groups = rollouts.collect(
-                engine, parts.pool, prompts, sampling, recipe.rewards, parts.decode, session.stop.check
+                parts.engine, parts.pool, prompts, sampling, recipe.rewards, parts.decode, session.stop.check
             )
         session.folder.write_rollouts(step, rollouts.records(step, groups, recipe.rewards))
         metrics = rollouts.summary(groups, recipe.rewards)
@@ -72,10 +73,7 @@ def to_samples(group: Group, algorithm: Algorithm) -> list[Sample]:
 def split(groups: Sequence[list[Sample]], count: int) -> list[list[Sample]]:
     """Whole groups in `count` parts of nearly equal size."""
     bounds = np.linspace(0, len(groups), count + 1).astype(int)
-    return [
-        [sample for group in groups[start:end] for sample in group]
-        for start, end in zip(bounds, bounds[1:], strict=False)
-    ]
+    return [[sample for group in groups[start:end] for sample in group] for start, end in pairwise(bounds)]
 
 
 def to_packs(parts: Parts, samples: list[Sample], session: Session) -> list[Batch]:
@@ -92,7 +90,8 @@ def to_packs(parts: Parts, samples: list[Sample], session: Session) -> list[Batc
         with session.clock("reference"):
             temperature = recipe.rollout.temperature
             packs = [
-                replace(batch, reference_logprobs=frozen_logprobs(parts.reference, batch, temperature)) for batch in packs
+                replace(batch, reference_logprobs=frozen_logprobs(parts.reference, batch, temperature))
+                for batch in packs
             ]
     if recipe.updates_per_step() > 1:
         with session.clock("old_logprobs"):
@@ -122,14 +121,23 @@ def evaluate(parts: Parts, session: Session) -> None:
     seed = seeds.derive(recipe.run.seed, "evaluation")
     with session.clock("evaluate"):
         report = parts.evaluator.run(parts.engine, parts.pool, seed=seed, check=session.stop.check)
-    sampled, greedy = (rollouts.records(session.done, groups, recipe.rewards) for groups in (report.sampled, report.greedy))
+    sampled, greedy = (
+        rollouts.records(session.done, groups, recipe.rewards) for groups in (report.sampled, report.greedy)
+    )
     session.folder.write_evaluation(session.done, report.metrics, sampled, greedy)
     session.sink.write(session.done, report.metrics)
-    shown = [f"{name.removeprefix('evaluation/')} {report.metrics[name]:.3f}" for name in SHOWN if name in report.metrics]
+    shown = [
+        f"{name.removeprefix('evaluation/')} {report.metrics[name]:.3f}" for name in SHOWN if name in report.metrics
+    ]
     log.info(f"evaluation after step {session.done}, {len(parts.evaluator.prompts)} problems: {'  '.join(shown)}")
 
 
-SHOWN = ("evaluation/accuracy", "evaluation/greedy_accuracy", "evaluation/response_length", "evaluation/reflection_rate")
+SHOWN = (
+    "evaluation/accuracy",
+    "evaluation/greedy_accuracy",
+    "evaluation/response_length",
+    "evaluation/reflection_rate",
+)
 
 
 def headline(metrics: dict[str, float]) -> str:
@@ -143,7 +151,10 @@ def alarm(metrics: dict[str, float]) -> None:
     warnings: Iterable[tuple[bool, str]] = (
         (metrics["groups/without_spread"] == 1, "no gradient: within every group all rewards are equal"),
         (metrics["truncated_rate"] == 1, "every response was cut off: raise rollout.max_new_tokens"),
-        (metrics["verdict/error"] + metrics["verdict/timeout"] > 0.1 * graded, "more than a tenth of the verdicts failed"),
+        (
+            metrics["verdict/error"] + metrics["verdict/timeout"] > 0.1 * graded,
+            "more than a tenth of the verdicts failed",
+        ),
         (metrics["updates/skipped"] > 0, "an update was skipped: its gradient was not finite"),
     )
     for alarming, message in warnings:

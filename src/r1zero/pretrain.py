@@ -1,7 +1,6 @@
-"""Next-token pretraining from scratch: the same trainer and session as `loop.py`, with documents instead of rollouts."""
+"""Next-token pretraining from scratch: trainer and session of `loop.py`, with documents instead of rollouts."""
 
 from __future__ import annotations
-
 
 import numpy as np
 
@@ -33,12 +32,14 @@ def pretrain(recipe: PretrainRecipe, device: Device, folder: RunFolder, stop: St
     parameters = sum(parameter.numel() for parameter in model.parameters())
     log.info(f"{parameters:,} parameters, {len(tokenizer)} tokens, {len(samples)} documents from {recipe.data.path}")
     trainer = Trainer(model, tokenizer, recipe.trainer, total_updates=recipe.run.steps)
-    with Session(recipe.run, recipe.logging, folder, device, trainer, stop) as session:
+    with Session(recipe, folder, device, trainer, stop) as session:
         for _ in session.steps():
             chosen = next_samples(samples, session.position, recipe)
             with session.clock("update"):
                 metrics = update(trainer, pack(chosen, tokens_per_pack=recipe.trainer.tokens_per_pack))
-            session.finish_step(len(chosen), metrics, f"loss {metrics['loss']:.4f}  grad_norm {metrics['grad_norm']:.3g}")
+            session.finish_step(
+                len(chosen), metrics, f"loss {metrics['loss']:.4f}  grad_norm {metrics['grad_norm']:.3g}"
+            )
 
 
 def read_documents(recipe: PretrainRecipe) -> tuple[list[tuple[int, str]], list[Rejected]]:
@@ -50,7 +51,9 @@ def read_documents(recipe: PretrainRecipe) -> tuple[list[tuple[int, str]], list[
         if isinstance(text, str) and text:
             documents.append((row.where, text))
         else:
-            rejected.append(Rejected(source.path, row.where, row.error or "column 'text' is missing or empty", row.columns))
+            rejected.append(
+                Rejected(source.path, row.where, row.error or "column 'text' is missing or empty", row.columns)
+            )
     if not documents:
         raise UsageError(f"data.path = '{source.path}': the corpus is empty")
     return documents, rejected
@@ -76,7 +79,9 @@ def to_samples(
             Sample(prompt_ids=start, response_ids=response, mask=mask, advantages=nothing, behaviour_logprobs=nothing)
         )
     if not samples:
-        raise UsageError(f"data.max_document_tokens = {recipe.data.max_document_tokens}: every document is longer; raise it")
+        raise UsageError(
+            f"data.max_document_tokens = {recipe.data.max_document_tokens}: every document is longer; raise it"
+        )
     return samples, rejected
 
 

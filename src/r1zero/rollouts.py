@@ -31,8 +31,8 @@ def collect(
 ) -> list[Group]:
     """Sample `sampling.n` rollouts per prompt and grade them, in the order of the prompts.
 
-    Grading runs in the pool while the engine goes on sampling. `on_group` is called as each group is sampled and may raise
-    to abandon the work.
+    Grading runs in the pool while the engine goes on sampling. `on_group` is called as each group is sampled and may
+    raise to abandon the work.
     """
     pending: dict[int, list[tuple[Completion, str, dict[str, Any]]]] = {}
     for index, completions in engine.generate(prompts, sampling):
@@ -69,7 +69,10 @@ def summary(groups: Sequence[Group], rewards: Rewards) -> dict[str, float]:
         "groups/without_spread": fmean(spread == 0 for spread in spreads),
         "groups/unverifiable": sum(not group.verifiable for group in groups),
         **{f"verdict/{verdict}": verdicts[verdict] for verdict in ("graded", "unverifiable", "error", "timeout")},
-        **{f"reward/{name}": fmean(rollout.score.parts[name] for rollout in rollouts) for name in rewards.verifier_function},
+        **{
+            f"reward/{name}": fmean(rollout.score.parts[name] for rollout in rollouts)
+            for name in rewards.verifier_function
+        },
     }
     for measure in ("accuracy", "format"):
         marks = [combine.full_marks(rewards, rollout.score, measure) for rollout in rollouts]

@@ -11,7 +11,7 @@ from typing import Any
 
 from r1zero.checkpoint import rng, store
 from r1zero.checkpoint.folder import RunFolder
-from r1zero.config import Logging, Run
+from r1zero.config import PretrainRecipe, Recipe
 from r1zero.device import Device
 from r1zero.errors import Interrupted
 from r1zero.interrupt import Stop
@@ -30,19 +30,23 @@ class Session:
     """
 
     def __init__(
-        self, run: Run, logging: Logging, folder: RunFolder, device: Device, trainer: Trainer, stop: Stop
+        self, recipe: Recipe | PretrainRecipe, folder: RunFolder, device: Device, trainer: Trainer, stop: Stop
     ) -> None:
-        self.run, self.folder, self.device, self.trainer, self.stop = run, folder, device, trainer, stop
+        self.run, self.folder, self.device, self.trainer, self.stop = recipe.run, folder, device, trainer, stop
         self.done = 0  # finished steps
         self.position = 0  # data consumed by finished steps
         self._saved = -1
         self._seconds: dict[str, float] = {}
         self._log_file = to_file(folder.log)
+        begun = folder.begun
+        folder.begin(recipe, device)
         resumed = self._resume()
-        self.sink = MetricsSink(folder.path, tensorboard=logging.tensorboard, resume_step=self.done if resumed else None)
         if not resumed:
-            rng.seed_all(run.seed)
-            folder.write_environment(device)
+            rng.seed_all(self.run.seed)
+        if begun:
+            folder.forget_after(self.done)
+        tensorboard = recipe.logging.tensorboard
+        self.sink = MetricsSink(folder.path, tensorboard=tensorboard, resume_step=self.done if begun else None)
         folder.event("resumed" if resumed else "started", step=self.done)
         self._first = self.done
         self._start = self._recorded = self._shown = time.monotonic()
@@ -82,7 +86,9 @@ class Session:
         now = time.monotonic()
         self.done += 1
         self.position += consumed
-        seconds = {f"seconds/{phase}": value for phase, value in {**self._seconds, "step": now - self._recorded}.items()}
+        seconds = {
+            f"seconds/{phase}": value for phase, value in {**self._seconds, "step": now - self._recorded}.items()
+        }
         self.sink.write(self.done, {**metrics, **seconds, "peak_memory_gib": self.device.peak_memory_gib()})
         self._seconds, self._recorded = {}, now
         if now - self._shown < _QUIET_SECONDS and self.done < self.run.steps:
@@ -127,7 +133,6 @@ class Session:
         rng.load(newest)
         state = json.loads((newest / "state.json").read_text())
         self.done, self.position = state["step"], state["position"]
-        self.folder.forget_after(self.done)
         self._saved = self.done
         log.info(f"resuming after step {self.done} from {newest}")
         return True
@@ -138,4 +143,3 @@ class Session:
 
     def _due(self, every: int) -> bool:
         return every > 0 and self.done % every == 0
-

@@ -31,7 +31,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """A question with a reference answer. Example: `Problem(id="gsm8k:7", question="...", answer="42", source="gsm8k.jsonl", line=7)`.
+    """A question with a reference answer. Example: `Problem(id="gsm8k:7", question="...", answer="42",
+    source="gsm8k.jsonl", line=7)`.
 
     A chat is a question too: the turns up to and including the user's last one.
     """
@@ -62,8 +63,8 @@ class Prompt:
 class Sampling:
     """How an engine samples. `temperature` 0 is greedy; `top_k` 0, `top_p` 1 and `min_p` 0 switch a filter off.
 
-    The random numbers of a row depend on (`seed`, position of the prompt, number of the sample) alone, so a result does not
-    depend on what else was in the batch.
+    The random numbers of a row depend on (`seed`, position of the prompt, number of the sample) alone, so a result does
+    not depend on what else was in the batch.
     """
 
     n: int
@@ -134,8 +135,8 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sample:
-    """One training sequence: loss is taken on the masked tokens of the response. Pretraining text is a sample too, whose
-    prompt is its first token."""
+    """One training sequence: loss is taken on the masked tokens of the response. Pretraining text is a sample too,
+    whose prompt is its first token."""
 
     prompt_ids: np.ndarray  # [P] int32
     response_ids: np.ndarray  # [R] int32

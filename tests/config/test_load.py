@@ -106,7 +106,8 @@ def test_value_out_of_range(recipe: Path) -> None:
 def test_impossible_batch_arithmetic(recipe: Path) -> None:
     recipe.write_text(MINIMAL + "  minibatches: 4\n")
     assert message(recipe) == (
-        "recipe.yaml:12: trainer.minibatches = 4: does not divide trainer.prompts_per_step = 6; choose one of [1, 2, 3, 6]"
+        "recipe.yaml:12: trainer.minibatches = 4: does not divide trainer.prompts_per_step = 6; "
+        "choose one of [1, 2, 3, 6]"
     )
     assert message(recipe, "trainer.minibatches=3", "trainer.tokens_per_pack=20") == (
         "command line: trainer.tokens_per_pack = 20: cannot hold one rollout of data.max_prompt_tokens + "

@@ -11,7 +11,15 @@ from r1zero.data.arithmetic import reasoning_corpus, sums
 from r1zero.errors import UsageError
 
 SUMS = {"terms": 2, "low": 2, "high": 60}
-MIX = {"terse": 0.25, "steps": 0.25, "check": 0.25, "broken": 0.25, "terse_right": 0.5, "step_slip": 0.1, "check_slip": 0.3}
+MIX = {
+    "terse": 0.25,
+    "steps": 0.25,
+    "check": 0.25,
+    "broken": 0.25,
+    "terse_right": 0.5,
+    "step_slip": 0.1,
+    "check_slip": 0.3,
+}
 
 
 def operands(question: str) -> tuple[int, ...]:
@@ -38,7 +46,13 @@ def test_corpus_mixes_its_manners_and_avoids_held_out_sums() -> None:
     held_out = {operands(row["question"]) for row in sums("heldout", terms=3, low=10, high=99)}
     assert not any(operands(text.split("\n")[0]) in held_out for text in texts)
     manners = Counter(
-        "terse" if "<think></think>" in text else "check" if "wait" in text else "steps" if "</answer>" in text else "broken"
+        "terse"
+        if "<think></think>" in text
+        else "check"
+        if "wait" in text
+        else "steps"
+        if "</answer>" in text
+        else "broken"
         for text in texts
     )
     assert all(400 < count < 600 for count in manners.values()) and len(manners) == 4

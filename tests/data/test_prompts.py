@@ -21,10 +21,11 @@ CHATML = (
     "{%- endfor -%}{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%}"
 )
 R1 = (
-    "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. The assistant first "
-    "thinks about the reasoning process in the mind and then provides the user with the answer. The reasoning process and "
-    "answer are enclosed within <think> </think> and <answer> </answer> tags, respectively, i.e., <think> reasoning process "
-    "here </think><answer> answer here </answer>. Put your final answer within \\boxed{}."
+    "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. The "
+    "assistant first thinks about the reasoning process in the mind and then provides the user with the answer. "
+    "The reasoning process and answer are enclosed within <think> </think> and <answer> </answer> tags, "
+    "respectively, i.e., <think> reasoning process here </think><answer> answer here </answer>. Put your final "
+    "answer within \\boxed{}."
 )
 USER = [Message("user", "Why?")]
 
@@ -116,7 +117,9 @@ def test_unknown_template() -> None:
 def test_examples_become_earlier_turns_and_long_prompts_are_rejected() -> None:
     settings = data(examples=(Example(question="1+1?", answer="2"),), max_prompt_tokens=16)
     tokenizer = ByteTokenizer()
-    prompts, rejected = to_prompts(problems("2+2?", "a longer one?"), settings, tokenizer, renderer(settings, tokenizer))
+    prompts, rejected = to_prompts(
+        problems("2+2?", "a longer one?"), settings, tokenizer, renderer(settings, tokenizer)
+    )
     assert [bytes(prompt.token_ids.tolist()).decode() for prompt in prompts] == ["1+1?\n2\n2+2?\n"]
     assert rejected[0].reason == "the prompt has 21 tokens, more than data.max_prompt_tokens = 16"
     assert rejected[0].line == 2

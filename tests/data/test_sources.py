@@ -29,7 +29,9 @@ def test_the_same_rows_from_every_file_type(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(row) for row in ROWS) + "\n\n")
     (tmp_path / "a.json").write_text(json.dumps(ROWS))
     (tmp_path / "a.csv").write_text('question,answer\n"1+1?",2\n"2+2?",4\n')
-    pyarrow.parquet.write_table(pa.Table.from_pylist([{**row, "answer": str(row["answer"])} for row in ROWS]), tmp_path / "a.parquet")
+    pyarrow.parquet.write_table(
+        pa.Table.from_pylist([{**row, "answer": str(row["answer"])} for row in ROWS]), tmp_path / "a.parquet"
+    )
     expected = [("1+1?", "2"), ("2+2?", "4")]
     assert read(tmp_path / "a.jsonl") == read(tmp_path / "a.json") == read(tmp_path / "a.csv") == expected
     assert read(tmp_path / "a.parquet") == [("1+1?", "2"), ("2+2?", "4.0")]
@@ -103,11 +105,16 @@ def test_errors(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
     (tmp_path / "a.json").write_text("{}")
     assert error("./nowhere.jsonl") == "path = 'nowhere.jsonl': no such file"
-    assert error(tmp_path / "a.txt").endswith("a.txt': unknown file type '.txt'; use one of .jsonl, .json, .csv, .parquet")
+    assert error(tmp_path / "a.txt").endswith(
+        "a.txt': unknown file type '.txt'; use one of .jsonl, .json, .csv, .parquet"
+    )
     assert error(tmp_path / "a.json").endswith("a.json': must hold a list of rows, found dict")
     assert error("r1zero:sum") == "path = 'r1zero:sum': unknown task; did you mean 'sums'?"
     assert error("r1zero:sums", options={"terms": 2}).startswith("options = {'terms': 2}: r1zero:sums says: ")
-    assert error("reasoning-gym:chain_sums") == "path = 'reasoning-gym:chain_sums': unknown task; did you mean 'chain_sum'?"
+    assert (
+        error("reasoning-gym:chain_sums")
+        == "path = 'reasoning-gym:chain_sums': unknown task; did you mean 'chain_sum'?"
+    )
     assert error("r1zero:sums", options={"terms": 2, "low": 2, "high": 9}, split="test") == (
         "split = 'test': this task has 'train' and 'heldout'"
     )

@@ -40,7 +40,8 @@ def test_strict_format(text: str, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("so \\boxed{4}.", 1.0), ("\\boxed{4} \\boxed{4}", 0.0), ("\\boxed{ }", 0.0), ("\\boxed{4", 0.0)]
+    ("text", "value"),
+    [("so \\boxed{4}.", 1.0), ("\\boxed{4} \\boxed{4}", 0.0), ("\\boxed{ }", 0.0), ("\\boxed{4", 0.0)],
 )
 def test_boxed(text: str, value: float) -> None:
     assert boxed(PROBLEM, text).value == value

@@ -30,7 +30,10 @@ def pool() -> Iterator[ScorerPool]:
 
 def test_verdicts_come_back_to_their_own_items(pool: ScorerPool) -> None:
     futures = [
-        (number, pool.submit("acc", Problem(id="p", question="?", answer=str(number), source="t"), f"\\boxed{{{answer}}}"))
+        (
+            number,
+            pool.submit("acc", Problem(id="p", question="?", answer=str(number), source="t"), f"\\boxed{{{answer}}}"),
+        )
         for number in range(100)
         for answer in (number, number + 1)
     ]
@@ -85,7 +88,8 @@ def test_usable_from_threads_and_with_chat_problems(pool: ScorerPool) -> None:
     chat = Problem(id="p", question=(Message("user", "?"),), answer="4", source="t", extra={"when": object()})
     results: list[Score] = []
     threads = [
-        threading.Thread(target=lambda: results.append(pool.submit("strict_format", chat, "x").result())) for _ in range(8)
+        threading.Thread(target=lambda: results.append(pool.submit("strict_format", chat, "x").result()))
+        for _ in range(8)
     ]
     for thread in threads:
         thread.start()

@@ -1,10 +1,10 @@
 """The run folder: the whole truth of a run.
 
-    config.yaml        the resolved recipe          rollouts/       every rollout of every step
-    environment.json   versions, commit, hardware   checkpoints/    complete or absent
-    metrics.jsonl      one record per step          evaluations/    every graded answer
-    tensorboard/       the same                     quarantine.jsonl  rows that were not used, and why
-    events.jsonl       what happened when           run.log         what was printed
+config.yaml        the resolved recipe          rollouts/       every rollout of every step
+environment.json   versions, commit, hardware   checkpoints/    complete or absent
+metrics.jsonl      one record per step          evaluations/    every graded answer
+tensorboard/       the same                     quarantine.jsonl  rows that were not used, and why
+events.jsonl       what happened when           run.log         what was printed
 """
 
 from __future__ import annotations
@@ -29,7 +29,17 @@ from r1zero.device import Device
 from r1zero.errors import UsageError
 from r1zero.log import log
 
-_PACKAGES = ("r1zero", "torch", "transformers", "tokenizers", "safetensors", "numpy", "math-verify", "sympy", "datasets")
+_PACKAGES = (
+    "r1zero",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "math-verify",
+    "sympy",
+    "datasets",
+)
 
 
 class RunFolder:
@@ -46,14 +56,15 @@ class RunFolder:
         self._events = path / "events.jsonl"
 
     @classmethod
-    def create(cls, recipe: Section, path: Path, *, resume: bool) -> RunFolder:
-        """Make the folder, or enter an existing one to resume. Raises UsageError if it holds a run already, holds none to
-        resume, or cannot be written."""
+    def create(cls, path: Path, *, resume: bool) -> RunFolder:
+        """Make the folder, or enter an existing one to resume. Raises UsageError if it holds a run already or cannot be
+        written. A start that fails before the first step does not make it a run: `begin` does."""
         folder = cls(path)
-        started = (path / "config.yaml").exists()
-        if started and not resume:
-            raise UsageError(f"run.dir = '{path}': holds a run already; continue it with --resume or choose another folder")
-        if not started and path.exists() and not path.is_dir():
+        if folder.begun and not resume:
+            raise UsageError(
+                f"run.dir = '{path}': holds a run already; continue it with --resume or choose another folder"
+            )
+        if path.exists() and not path.is_dir():
             raise UsageError(f"run.dir = '{path}': is a file; choose another folder")
         try:
             for inner in (folder.checkpoints, folder.rollouts, folder.evaluations):
@@ -61,11 +72,10 @@ class RunFolder:
             if not os.access(path, os.W_OK):
                 raise PermissionError(13, "Permission denied")
             folder.quarantine.unlink(missing_ok=True)  # written anew by every start
-            if started:
-                folder._note_changes(recipe)
-            (path / "config.yaml").write_text(dump(recipe), encoding="utf-8")
         except OSError as error:
-            raise UsageError(f"run.dir = '{path}': cannot be written: {error.strerror}; choose another folder") from None
+            raise UsageError(
+                f"run.dir = '{path}': cannot be written: {error.strerror}; choose another folder"
+            ) from None
         return folder
 
     def checkpoint(self, step: int) -> Path:
@@ -75,7 +85,15 @@ class RunFolder:
         with self._events.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S"), "event": name, **details}) + "\n")
 
-    def write_environment(self, device: Device) -> None:
+    @property
+    def begun(self) -> bool:
+        return (self.path / "config.yaml").exists()
+
+    def begin(self, recipe: Section, device: Device) -> None:
+        """Save the resolved recipe and the environment of this start."""
+        if self.begun:
+            self._note_changes(recipe)
+        (self.path / "config.yaml").write_text(dump(recipe), encoding="utf-8")
         environment = {
             "command": sys.argv,
             "device": device.describe(),
@@ -102,7 +120,11 @@ class RunFolder:
         _write_lines(self.rollouts / f"step_{step:06d}.jsonl", records)
 
     def write_evaluation(
-        self, step: int, metrics: Mapping[str, float], sampled: Iterable[Mapping[str, Any]], greedy: Iterable[Mapping[str, Any]]
+        self,
+        step: int,
+        metrics: Mapping[str, float],
+        sampled: Iterable[Mapping[str, Any]],
+        greedy: Iterable[Mapping[str, Any]],
     ) -> None:
         """Answers first, numbers last: an evaluation counts once its numbers are there."""
         answers = [{"kind": kind, **record} for kind, of in (("sampled", sampled), ("greedy", greedy)) for record in of]

@@ -34,7 +34,9 @@ def publish(target: Path, fill: Callable[[Path], None]) -> None:
     temporary.mkdir(parents=True)
     fill(temporary)
     files = [file for file in sorted(temporary.rglob("*")) if file.is_file()]
-    manifest = {str(file.relative_to(temporary)): {"size": file.stat().st_size, "sha256": _sha256(file)} for file in files}
+    manifest = {
+        str(file.relative_to(temporary)): {"size": file.stat().st_size, "sha256": _sha256(file)} for file in files
+    }
     (temporary / _MANIFEST).write_text(json.dumps(manifest, indent=1))
     for file in [*files, temporary / _MANIFEST, temporary]:
         _sync(file)
@@ -79,9 +81,10 @@ def newest_intact(root: Path, on_damage: Callable[[str], None]) -> Path | None:
 
 
 def prune(root: Path, keep: int) -> None:
-    """Delete all but the newest `keep` folders, and temporaries that a kill left."""
+    """Delete all but the newest `keep` folders, and temporaries that a kill left. One rename takes a folder back before
+    its files go, so a kill cannot leave a published folder with half its files."""
     for folder in published(root)[:-keep]:
-        shutil.rmtree(folder)
+        folder.rename(folder.with_name(f"{_TEMPORARY}old-{folder.name}"))
     for leftover in root.glob(f"{_TEMPORARY}*"):
         shutil.rmtree(leftover)
 

@@ -12,7 +12,9 @@ import typer
 
 def command(
     overrides: Annotated[list[str] | None, typer.Argument(help="Settings as section.key=value.")] = None,
-    tiny: Annotated[bool, typer.Option(help="The miniature: a base model of 0.9 M parameters learns to think.")] = False,
+    tiny: Annotated[
+        bool, typer.Option(help="The miniature: a base model of 0.9 M parameters learns to think.")
+    ] = False,
 ) -> None:
     """Watch a base model learn to reason: evaluate, train by RL, evaluate again, show what changed."""
     from r1zero.cli.train import train
@@ -34,7 +36,7 @@ def command(
     log.info(f"done in {duration(time.monotonic() - start)}; open {run / 'report.html'}")
 
 
-def summarise(recipe, run: Path) -> dict[str, object]:  # noqa: ANN001
+def summarise(recipe, run: Path) -> dict[str, object]:
     """What the demo claims, from the run folder: accuracies are pass@1 on held-out problems."""
     from r1zero.metrics import read_metrics
     from r1zero.report import read
@@ -48,7 +50,9 @@ def summarise(recipe, run: Path) -> dict[str, object]:  # noqa: ANN001
     summary["heldout_problems"] = int(final["evaluation/problems"])
     # evaluations and saves are not learning
     outside = ("seconds/evaluate", "seconds/save")
-    summary["rl_seconds"] = sum(record["seconds/step"] - sum(record.get(name, 0) for name in outside) for record in steps)
+    summary["rl_seconds"] = sum(
+        record["seconds/step"] - sum(record.get(name, 0) for name in outside) for record in steps
+    )
     summary["rl_steps"] = len(steps)
     summary["seed"] = recipe.run.seed
     return summary

@@ -26,11 +26,11 @@ def command(
     from r1zero.rewards.pool import ScorerPool
 
     recipe = load(Recipe, what, overrides or [])
-    if recipe.evaluation is None:
+    if (held_out := recipe.evaluation) is None:
         raise UsageError(f"{what}: has no evaluation section; add evaluation.path=...")
     if newest := store.newest_intact(Path(what) / "checkpoints", log.warning):
         recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"path": str(newest)})})
-    log.info(f"evaluating {recipe.model.path} on {recipe.evaluation.path}")
+    log.info(f"evaluating {recipe.model.path} on {held_out.path}")
     chosen = device.select(recipe.run.device, recipe.model.dtype, recipe.run.threads, recipe.run.deterministic)
     folder = RunFolder(Path(recipe.run.dir) / f"evaluate-{time.strftime('%Y%m%d-%H%M%S')}")
     with Stop() as stop, ScorerPool.of(recipe.rewards) as pool:

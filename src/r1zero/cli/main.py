@@ -33,3 +33,7 @@ def main() -> None:
         sys.exit(2)
     except Interrupted:
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -11,7 +11,9 @@ import typer
 def command(
     recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that comes with r1zero.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="Settings as section.key=value.")] = None,
-    resume: Annotated[bool, typer.Option(help="Continue the run in run.dir from its newest intact checkpoint.")] = False,
+    resume: Annotated[
+        bool, typer.Option(help="Continue the run in run.dir from its newest intact checkpoint.")
+    ] = False,
 ) -> None:
     """Pretrain a new model from scratch on a corpus."""
     from r1zero import device
@@ -21,7 +23,7 @@ def command(
     from r1zero.pretrain import pretrain
 
     settings = load(PretrainRecipe, recipe, overrides or [])
-    folder = RunFolder.create(settings, Path(settings.run.dir), resume=resume)
+    folder = RunFolder.create(Path(settings.run.dir), resume=resume)
     chosen = device.select(settings.run.device, settings.model.dtype, settings.run.threads, settings.run.deterministic)
     with Stop() as stop:
         pretrain(settings, chosen, folder, stop)

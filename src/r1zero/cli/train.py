@@ -11,7 +11,9 @@ import typer
 def command(
     recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that comes with r1zero.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="Settings as section.key=value.")] = None,
-    resume: Annotated[bool, typer.Option(help="Continue the run in run.dir from its newest intact checkpoint.")] = False,
+    resume: Annotated[
+        bool, typer.Option(help="Continue the run in run.dir from its newest intact checkpoint.")
+    ] = False,
 ) -> None:
     """Train by reinforcement learning."""
     from r1zero.config import Recipe, load
@@ -19,7 +21,7 @@ def command(
     train(load(Recipe, recipe, overrides or []), resume=resume)
 
 
-def train(recipe, *, resume: bool) -> None:  # noqa: ANN001
+def train(recipe, *, resume: bool) -> None:
     """Run a recipe in its folder, and leave a report."""
     from r1zero import device, loop
     from r1zero.build import build
@@ -29,10 +31,10 @@ def train(recipe, *, resume: bool) -> None:  # noqa: ANN001
     from r1zero.rewards.pool import ScorerPool
     from r1zero.session import Session
 
-    folder = RunFolder.create(recipe, Path(recipe.run.dir), resume=resume)
+    folder = RunFolder.create(Path(recipe.run.dir), resume=resume)
     chosen = device.select(recipe.run.device, recipe.model.dtype, recipe.run.threads, recipe.run.deterministic)
     with Stop() as stop, ScorerPool.of(recipe.rewards) as pool:
         parts = build(recipe, chosen, folder, pool)
-        with Session(recipe.run, recipe.logging, folder, chosen, parts.trainer, stop) as session:
+        with Session(recipe, folder, chosen, parts.trainer, stop) as session:
             loop.train(parts, session)
     write_report(folder.path)

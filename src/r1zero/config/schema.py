@@ -146,8 +146,8 @@ class Algorithm(Section):
     entropy: float = 0.0
     """Coefficient of the entropy bonus."""
     loss_mean: Literal["token", "sequence", "constant"] = "token"
-    """What the loss is a mean over, always over the whole optimizer step: its tokens; its sequences, each the mean of its
-    tokens; or its sequences, each the sum of its tokens over rollout.max_new_tokens (Dr. GRPO)."""
+    """What the loss is a mean over, always over the whole optimizer step: its tokens; its sequences, each the mean of
+    its tokens; or its sequences, each the sum of its tokens over rollout.max_new_tokens (Dr. GRPO)."""
 
 
 class Rollout(Section):

@@ -30,8 +30,8 @@ def sums(
 ) -> Iterator[dict[str, Any]]:
     """Sums of `terms` numbers from `low` to `high`, in a seeded order; `count` 0 yields all of the split.
 
-    One multiset of numbers in `heldout_one_in` is held out: no order of its numbers occurs in `train`, and `heldout` has
-    each in one order only.
+    One multiset of numbers in `heldout_one_in` is held out: no order of its numbers occurs in `train`, and `heldout`
+    has each in one order only.
     """
     for numbers in _operands(split, terms, low, high, heldout_one_in, seed)[: count or None]:
         shown = plus.join(str(number) for number in numbers)
@@ -82,7 +82,9 @@ def reasoning_corpus(
             response = _tagged(f"{first} wait, let me check. {second}", answer)
         else:
             thought, answer = _add(numbers, step_slip, rng)
-            response = [f"{thought}", f"{answer}", f"<think>{thought} {answer}", f"\\boxed{{{answer}}}"][rng.integers(4)]
+            response = [f"{thought}", f"{answer}", f"<think>{thought} {answer}", f"\\boxed{{{answer}}}"][
+                rng.integers(4)
+            ]
         yield {"text": f"{question}\n{response}"}
 
 
@@ -95,7 +97,9 @@ def _operands(split: str, terms: int, low: int, high: int, heldout_one_in: int, 
         raise UsageError(f"split = '{split}': this task has 'train' and 'heldout'")
     size = (high - low + 1) ** terms
     if not 0 < size <= _LARGEST_UNIVERSE:
-        raise UsageError(f"options: {terms} numbers from {low} to {high} are {size} problems; at most {_LARGEST_UNIVERSE}")
+        raise UsageError(
+            f"options: {terms} numbers from {low} to {high} are {size} problems; at most {_LARGEST_UNIVERSE}"
+        )
     axes = np.meshgrid(*[np.arange(low, high + 1)] * terms, indexing="ij")
     operands = np.stack([axis.ravel() for axis in axes], axis=1)
     ordered = np.sort(operands, axis=1)

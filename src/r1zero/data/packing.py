@@ -64,7 +64,8 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 
 
 def _shared(weighted: list[tuple[Sample, np.ndarray]], limit: int) -> list[_Shared]:
-    """Samples by prompt, in order of first appearance; a group that exceeds the limit continues with its prompt repeated."""
+    """Samples by prompt, in order of first appearance; a group that exceeds the limit continues with its prompt
+    repeated."""
     groups: dict[bytes, list[tuple[Sample, np.ndarray]]] = {}
     for sample, weight in weighted:
         groups.setdefault(sample.prompt_ids.tobytes(), []).append((sample, weight))

@@ -57,7 +57,7 @@ def _problem(row: Row, source: Source) -> Problem:
     question = _question(_column(row, names.question), names.question)
     answer = _text(_column(row, names.answer), names.answer)
     if source.answer_after:
-        before, marker, answer = answer.rpartition(source.answer_after)
+        _, marker, answer = answer.rpartition(source.answer_after)
         if not marker:
             raise _BadRow(f"column '{names.answer}' does not contain the marker '{source.answer_after}'")
     if not answer.strip():
@@ -108,6 +108,4 @@ def _check_columns(row: Row, source: Source) -> None:
     for key in ("question", "answer"):
         name = getattr(source.columns, key)
         if not row.error and name not in row.columns:
-            raise UsageError(
-                f"columns.{key} = '{name}': no such column in {source.path}{suggest(name, row.columns)}"
-            )
+            raise UsageError(f"columns.{key} = '{name}': no such column in {source.path}{suggest(name, row.columns)}")

@@ -14,6 +14,7 @@ from r1zero.config import Source
 from r1zero.data.arithmetic import TASKS
 from r1zero.errors import UsageError, suggest
 
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One raw row. `where` is its line in a file or its index; `error` says why it could not be read at all."""
@@ -125,13 +126,13 @@ def _generated(task: str, source: Source) -> Iterator[Row]:
 
 def _hub(source: Source) -> Iterator[Row]:
     import datasets
+    from datasets.exceptions import DatasetsError
 
     try:
         rows = datasets.load_dataset(source.path, source.subset or None, split=source.split)
-    except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
-        raise UsageError(
-            f"path = '{source.path}': neither a local file nor a data set the hub gives (split '{source.split}'): {error}"
-        ) from None
+    except (ValueError, OSError, DatasetsError) as error:
+        what = f"path = '{source.path}', split = '{source.split}'"
+        raise UsageError(f"{what}: neither a local file nor a data set the hub gives: {error}") from None
     for index, columns in enumerate(rows, start=1):
         yield Row(index, dict(columns))
 

@@ -48,7 +48,9 @@ class ChatTokenizer(Protocol):
     chat_template: str | None
     bos_token: str | None
 
-    def apply_chat_template(self, conversation: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool) -> str: ...
+    def apply_chat_template(
+        self, conversation: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool
+    ) -> str: ...
 
 
 def render_chat(tokenizer: ChatTokenizer, turns: Sequence[Message]) -> str:
@@ -73,7 +75,9 @@ def load_template(name: str, extra_file: str = "") -> Template:
         if part not in allowed:
             raise UsageError(f"{file}: {name}.{part}: unknown key{suggest(part, allowed)}")
         if not isinstance(value, list if part == "stop" else str):
-            raise UsageError(f"{file}: {name}.{part} = {value!r}: must be {'a list of texts' if part == 'stop' else 'text'}")
+            raise UsageError(
+                f"{file}: {name}.{part} = {value!r}: must be {'a list of texts' if part == 'stop' else 'text'}"
+            )
     if "user" not in parts:
         raise UsageError(f"{file}: {name}.user: missing; add it")
     return Template(**{part: tuple(value) if part == "stop" else value for part, value in parts.items()})  # pyright: ignore

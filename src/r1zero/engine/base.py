@@ -13,11 +13,9 @@ from r1zero.types import Completion, Prompt, Sampling
 class RolloutEngine(Protocol):
     """Five methods; `tests/engine/contract.py` says what each engine must do."""
 
-    def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling
-    ) -> Iterator[tuple[int, tuple[Completion, ...]]]:
-        """Sample `sampling.n` completions per prompt. Yields (index of the prompt, its completions) as groups finish, in
-        any order; abandoning the iterator abandons the work."""
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, tuple[Completion, ...]]]:
+        """Sample `sampling.n` completions per prompt. Yields (index of the prompt, its completions) as groups finish,
+        in any order; abandoning the iterator abandons the work."""
         ...
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:

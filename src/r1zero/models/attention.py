@@ -1,7 +1,8 @@
 """Attention for packs, as one function that every transformers model calls.
 
-transformers hands each layer's queries, keys and values to a registered function. Ours passes them to the *plan* that the
-caller gave to the model's forward (`attention_plan=`): `PackPlan` for training and prefill, the engine's own for decoding.
+transformers hands each layer's queries, keys and values to a registered function. Ours passes them to the *plan* that
+the caller gave to the model's forward (`attention_plan=`): `PackPlan` for training and prefill, the engine's own for
+decoding.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def plan_attention(
         raise UsageError(f"{type(module).__name__} has attention dropout {dropout}: set it to 0 in the model's config")
     if sliding_window is not None and attention_plan.longest >= sliding_window:
         raise UsageError(
-            f"a sequence of {attention_plan.longest + 1} tokens exceeds the model's sliding window of {sliding_window}; "
-            "lower data.max_prompt_tokens or rollout.max_new_tokens"
+            f"a sequence of {attention_plan.longest + 1} tokens exceeds the model's sliding window of "
+            f"{sliding_window}; lower data.max_prompt_tokens or rollout.max_new_tokens"
         )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     output = attention_plan.attend(module.layer_idx, query[0], key[0], value[0], scale)
@@ -81,7 +82,9 @@ class PackPlan:
             prompt_key, prompt_value = key[:, start:end], value[:, start:end]
             nothing_before = prompt_key[:, :0], prompt_value[:, :0]
             lengths = (segment.length,)
-            outputs.append(attend_after_prefix(query[:, start:end], prompt_key, prompt_value, *nothing_before, lengths, scale))
+            outputs.append(
+                attend_after_prefix(query[:, start:end], prompt_key, prompt_value, *nothing_before, lengths, scale)
+            )
             if segment.responses:
                 lengths = tuple(length for _, length in segment.responses)
                 start, end = end, end + sum(lengths)
@@ -101,8 +104,9 @@ def attend_after_prefix(
 ) -> Tensor:  # [N, Hq, Dv]
     """Attention of n sequences to a prefix they share and, causally, to themselves: softmax(Q K^T scale) V.
 
-    The prefix's scores are one product for all sequences, so a shared prompt is read once. Scores live one block at a time
-    and are recomputed in the backward pass (as in FlashAttention, arXiv 2205.14135): memory is linear in the lengths.
+    The prefix's scores are one product for all sequences, so a shared prompt is read once. Scores live one block at a
+    time and are recomputed in the backward pass (as in FlashAttention, arXiv 2205.14135): memory is linear in the
+    lengths.
     """
     return _SharedPrefixAttention.apply(query, key, value, prefix_key, prefix_value, lengths, scale)
 
@@ -199,14 +203,17 @@ class _Grid:
         return padded[:, self.scatter] if self.ragged else padded
 
     def blocks(self) -> Iterator[_Block]:
-        """Blocks of sequences x rows whose fp32 scores fit the budget; rows of a block see keys up to the block's end."""
+        """Sequences x rows whose fp32 scores fit the budget; rows of a block see keys up to the block's end."""
         per_row = 4 * self.key_heads * self.shared_by * (self.prefix + self.longest)
         rows = min(self.longest, max(16, _SCORES_BYTES // per_row))
         sequences = max(1, _SCORES_BYTES // (per_row * rows)) if rows == self.longest else 1
         for first in range(0, self.count, sequences):
             for start in range(0, self.longest, rows):
                 yield _Block(
-                    slice(first, min(first + sequences, self.count)), start, min(start + rows, self.longest), self.prefix
+                    slice(first, min(first + sequences, self.count)),
+                    start,
+                    min(start + rows, self.longest),
+                    self.prefix,
                 )
 
 

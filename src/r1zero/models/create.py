@@ -41,8 +41,8 @@ def new_model(settings: NewModel, tokenizer: Any, *, dtype: torch.dtype, device:
     from r1zero.models.load import check_forward
 
     architecture = dict(settings.architecture)
-    kind = architecture.pop("model_type", None)
-    if kind is None:
+    kind = str(architecture.pop("model_type", ""))
+    if not kind:
         raise UsageError("model.architecture: model_type is missing; add it, for example qwen2")
     end = tokenizer.eos_token_id
     try:

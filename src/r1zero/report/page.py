@@ -57,12 +57,18 @@ def _figure(run: Path) -> str:
     if not curves:
         return "<p>No step has finished yet.</p>"
     rows = -(-len(curves) // 3)
-    figure = make_subplots(rows, 3, subplot_titles=[_CURVES[curve.name] for curve in curves], vertical_spacing=0.26 / rows)
+    figure = make_subplots(
+        rows, 3, subplot_titles=[_CURVES[curve.name] for curve in curves], vertical_spacing=0.26 / rows
+    )
     for place, curve in enumerate(curves):
-        line = go.Scatter(x=curve.steps, y=curve.values, mode="lines", line={"color": "#2457c5", "width": 2}, name=curve.name)
+        line = go.Scatter(
+            x=curve.steps, y=curve.values, mode="lines", line={"color": "#2457c5", "width": 2}, name=curve.name
+        )
         figure.add_trace(line, row=place // 3 + 1, col=place % 3 + 1)
     figure.update_xaxes(title_text="step", row=rows)
-    figure.update_layout(height=270 * rows, showlegend=False, template="plotly_white", margin={"t": 40, "l": 40, "r": 20})
+    figure.update_layout(
+        height=270 * rows, showlegend=False, template="plotly_white", margin={"t": 40, "l": 40, "r": 20}
+    )
     return figure.to_html(full_html=False, include_plotlyjs=False)
 
 

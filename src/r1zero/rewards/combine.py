@@ -10,7 +10,7 @@ from r1zero.rewards.catalog import verifier
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Problem, Score, Verdict
 
-_WORST_LAST: Sequence[Verdict] = ("graded", "error", "timeout", "unverifiable")
+_WORST_FIRST: Sequence[Verdict] = ("unverifiable", "timeout", "error", "graded")
 
 
 def submit(pool: ScorerPool, rewards: Rewards, problem: Problem, text: str) -> dict[str, Future[Score]]:
@@ -22,10 +22,11 @@ def combined(rewards: Rewards, pending: Mapping[str, Future[Score]]) -> Score:
     """The weighted sum, with the worst verdict. A verifier that failed on a response contributes 0."""
     scores = {name: future.result() for name, future in pending.items()}
     weights = dict(zip(rewards.verifier_function, rewards.verifier_weight, strict=True))
+    verdicts = {score.verdict for score in scores.values()}
     return Score(
         value=sum(weights[name] * score.value for name, score in scores.items()),
         parts={name: score.value for name, score in scores.items()},
-        verdict=max((score.verdict for score in scores.values()), key=_WORST_LAST.index),
+        verdict=next(verdict for verdict in _WORST_FIRST if verdict in verdicts),
         detail="; ".join(f"{name}: {score.detail}" for name, score in scores.items() if score.detail),
     )
 

@@ -9,8 +9,8 @@ _TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 
 def strict_format(problem: Problem, text: str) -> Score:
-    """1 for exactly one `<think>`, `</think>`, `<answer>`, `\\boxed{...}`, `</answer>`, in this order, the first and the
-    last at the very ends of the response; -0.5 otherwise (MindSpeed-RL `strict_format`)."""
+    """1 for exactly one `<think>`, `</think>`, `<answer>`, `\\boxed{...}`, `</answer>`, in this order, the first and
+    the last at the very ends of the response; -0.5 otherwise (MindSpeed-RL `strict_format`)."""
     once = all(text.count(tag) == 1 for tag in (*_TAGS, _BOX))
     framed = text.startswith("<think>") and text.endswith("</answer>")
     good = once and framed and last_box(text) is not None

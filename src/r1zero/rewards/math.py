@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from typing import Any
 
 from r1zero.rewards.format import last_box, think_then_boxed_answer
 from r1zero.types import Problem, Score
@@ -86,9 +87,9 @@ def _prose(gold: str) -> bool:
     return words >= 5 or (words >= 2 and not re.search(r"[0-9]", bare))
 
 
-def _parse(answer: str) -> list[object]:
+def _parse(answer: str) -> list[Any]:
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 
     configs = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
     # no time limit of its own: it uses SIGALRM, which C code ignores; the pool's limit is a kill
-    return parse(f"\\boxed{{{answer}}}", extraction_config=configs, parsing_timeout=None, raise_on_error=True)
+    return parse(f"\\boxed{{{answer}}}", extraction_config=configs, parsing_timeout=0, raise_on_error=True)

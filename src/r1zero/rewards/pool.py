@@ -1,7 +1,7 @@
 """The grading pool: verifiers run in killable processes, and no text can stop the run.
 
-One thread watches one worker process. A worker that exceeds the wall-clock limit or dies is killed and replaced; only the
-item it was at gets the verdict `timeout` or `error`.
+One thread watches one worker process. A worker that exceeds the wall-clock limit or dies is killed and replaced; only
+the item it was at gets the verdict `timeout` or `error`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class ScorerPool:
     def __init__(self, *, workers: int, timeout_seconds: float, memory_mib: int) -> None:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads = [
-            threading.Thread(target=self._serve, args=(timeout_seconds, memory_mib), daemon=True) for _ in range(workers)
+            threading.Thread(target=self._serve, args=(timeout_seconds, memory_mib), daemon=True)
+            for _ in range(workers)
         ]
         for thread in self._threads:
             thread.start()
@@ -113,7 +114,9 @@ class _Worker:
         self.usable = True
         if self._read(_START_SECONDS) is None:
             self.usable = False
-            raise RuntimeError(f"a grading worker did not start within {_START_SECONDS:.0f} s (memory_mib = {memory_mib})")
+            raise RuntimeError(
+                f"a grading worker did not start within {_START_SECONDS:.0f} s (memory_mib = {memory_mib})"
+            )
 
     def judge(self, job: _Job, seconds: float) -> Score:
         assert self.process.stdin is not None

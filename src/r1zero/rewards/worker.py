@@ -1,7 +1,8 @@
 """A grading process: reads one job per line on stdin, writes one verdict per line on stdout.
 
-Started by `pool.py` as `python -m r1zero.rewards.worker MEMORY_MIB`. Jobs and verdicts are JSON: nothing a model wrote is
-ever unpickled. Each job carries its wall-clock limit, after which the kernel ends this process even if nobody watches.
+Started by `pool.py` as `python -m r1zero.rewards.worker MEMORY_MIB`. Jobs and verdicts are JSON: nothing a model wrote
+is ever unpickled. Each job carries its wall-clock limit, after which the kernel ends this process even if nobody
+watches.
 """
 
 from __future__ import annotations

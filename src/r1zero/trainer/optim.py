@@ -40,7 +40,7 @@ class MasterWeights:
                 parameter.register_post_accumulate_grad_hook(self._accumulate(self.masters[name]))
 
     @staticmethod
-    def _accumulate(master: Tensor):  # noqa: ANN205
+    def _accumulate(master: Tensor):
         def hook(parameter: Tensor) -> None:
             assert parameter.grad is not None
             gradient = parameter.grad.float()

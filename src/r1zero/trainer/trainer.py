@@ -58,8 +58,8 @@ class Trainer:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
     def forward_backward(self, batch: Batch, loss: Loss) -> dict[str, float]:
-        """Add one pack's gradient. Returns its share of the loss and of the loss's metrics; the shares of all packs of a
-        step add up to the step's means."""
+        """Add one pack's gradient. Returns its share of the loss and of the loss's metrics; the shares of all packs of
+        a step add up to the step's means."""
         self.model.train()
         batch = to_device(batch, self.model.device)
         result = loss(token_logprobs(self.model, batch, self.temperature), batch)

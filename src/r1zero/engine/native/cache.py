@@ -92,8 +92,8 @@ class PrefillPlan:
 class DecodePlan:
     """Attention of one new token per row to [its group's prompt | its own tokens so far].
 
-    Rows of a group meet their prompt in one product: queries are arranged as [slots, Hkv, members x g, D]. The scores of
-    both parts share one softmax.
+    Rows of a group meet their prompt in one product: queries are arranged as [slots, Hkv, members x g, D]. The scores
+    of both parts share one softmax.
     """
 
     def __init__(self, cache: Cache, slots: Tensor, prompt_lengths: Tensor, lengths: Tensor) -> None:

@@ -60,17 +60,15 @@ class _Group:
 
 
 class NativeEngine:
-    """Samples from a transformers model prepared by `models.load`. Weights that share the model's storage need no copy."""
+    """Samples from a model prepared by `models.load`. Weights that share the model's storage need no copy."""
 
     def __init__(self, model: Any, tokenizer: Any, *, kv_cache_gib: float) -> None:
         self.model, self.tokenizer = model, tokenizer
-        self.budget = int(kv_cache_gib * 2**30)
+        self.kv_cache_gib = kv_cache_gib
         self.version = 0
         self._cache: Cache | None = None
 
-    def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling
-    ) -> Iterator[tuple[int, tuple[Completion, ...]]]:
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, tuple[Completion, ...]]]:
         """Yields (index, completions) as groups finish. The order depends on the sampled lengths alone."""
         if not prompts:
             return
@@ -115,13 +113,13 @@ class NativeEngine:
         while groups:
             # spare slots, so that a group's last straggler does not keep the next group out
             shape = Shape(min(2 * groups, len(prompts)), longest, groups * sampling.n, sampling.max_new_tokens)
-            if shape.tokens() * per_token <= self.budget:
+            if shape.tokens() * per_token <= self.kv_cache_gib * 2**30:
                 return shape
             groups -= 1
         needed = Shape(1, longest, sampling.n, sampling.max_new_tokens).tokens() * per_token / 2**30
         raise UsageError(
-            f"rollout.kv_cache_gib = {self.budget / 2**30:g}: one group of {sampling.n} samples with {longest} prompt and "
-            f"{sampling.max_new_tokens} new tokens needs {needed:.2f} GiB; raise it"
+            f"rollout.kv_cache_gib = {self.kv_cache_gib:g}: one group of {sampling.n} samples with {longest} prompt "
+            f"and {sampling.max_new_tokens} new tokens needs {needed:.3g} GiB; raise it"
         )
 
     def _bytes_per_token(self) -> int:

@@ -13,9 +13,9 @@ _BLOCK = 256  # tokens per block: the row's uniform number first finds the block
 def sample(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
     """Next tokens and their log-probabilities under softmax(logits / temperature).
 
-    logits [B, V] float32 (overwritten), uniforms [B] in [0, 1) -> tokens [B] int64, log-probabilities [B] float32. Greedy,
-    temperature 0, gives the log-probability at temperature 1. Filters apply in the order top-k, top-p, min-p; the
-    log-probability is of the unfiltered distribution (see `Completion`).
+    logits [B, V] float32 (overwritten), uniforms [B] in [0, 1) -> tokens [B] int64, log-probabilities [B] float32.
+    Greedy, temperature 0, gives the log-probability at temperature 1. Filters apply in the order top-k, top-p, min-p;
+    the log-probability is of the unfiltered distribution (see `Completion`).
     """
     if sampling.temperature == 0:
         tokens = logits.argmax(dim=-1)
@@ -48,8 +48,8 @@ def _filtered(mass: Tensor, sampling: Sampling) -> Tensor:
 def _inverse(mass: Tensor, uniforms: Tensor) -> Tensor:
     """The token where the cumulative mass first exceeds uniform x total, in two levels: [B, V], [B] -> [B].
 
-    A token without mass is never chosen: cumulative sums must strictly exceed the target, and a target that rounding has
-    pushed past the end falls back to the last token that has mass.
+    A token without mass is never chosen: cumulative sums must strictly exceed the target, and a target that rounding
+    has pushed past the end falls back to the last token that has mass.
     """
     size = mass.shape[1]
     if short := -size % _BLOCK:
@@ -63,7 +63,7 @@ def _inverse(mass: Tensor, uniforms: Tensor) -> Tensor:
 
 
 def _first_above(mass: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """First index whose cumulative mass exceeds the target, and the target's remainder there: [B, n], [B] -> [B], [B]."""
+    """First index whose cumulative mass exceeds the target, and the target's remainder there: [B, n], [B] -> 2 x [B]."""
     cumulative = mass.cumsum(dim=-1)
     index = torch.searchsorted(cumulative, target[:, None], right=True).squeeze(1)
     steps = torch.arange(mass.shape[1], device=mass.device)
