@@ -19,7 +19,7 @@ from r1zero.engine.base import RolloutEngine
 from r1zero.engine.native import NativeEngine
 from r1zero.errors import UsageError
 from r1zero.evaluate import Evaluator
-from r1zero.log import log
+from r1zero.log import Progress, log
 from r1zero.models.load import load_model, longest_context, stop_token_ids
 from r1zero.rewards import math
 from r1zero.rewards.catalog import verifier
@@ -154,9 +154,11 @@ def _verifiable(
         for problem in problems
         if math.plain_number(problem.answer) is None
     }
+    progress = Progress("checking reference answers", len(doubtful), "answers")
     good, rejected = [], []
     for problem in problems:
         score = doubtful[problem.id].result() if problem.id in doubtful else None
+        progress.advance(score is not None)
         if score is None or score.value >= verifier(names[0]).full_mark:
             good.append(problem)
         else:

@@ -19,7 +19,7 @@ from r1zero.algorithms import Algorithm
 from r1zero.build import Parts
 from r1zero.data import order
 from r1zero.data.packing import pack
-from r1zero.log import log
+from r1zero.log import Progress, log
 from r1zero.session import Session
 from r1zero.trainer.trainer import frozen_logprobs
 from r1zero.types import Batch, Group, Prompt, Sample
@@ -33,9 +33,15 @@ def train(parts: Parts, session: Session) -> None:
     for step in session.steps():
         prompts = next_prompts(parts, session.position)
         sampling = replace(parts.sampling, seed=seeds.derive(recipe.run.seed, "rollout", step))
+        progress = Progress(f"step {step}", recipe.rollouts_per_step(), "rollouts")
+
+        def on_group(progress: Progress = progress) -> None:
+            progress.advance(recipe.algorithm.group_size)
+            session.stop.check()
+
         with session.clock("rollout"):
             groups = rollouts.collect(
-                parts.engine, parts.pool, prompts, sampling, recipe.rewards, parts.decode, session.stop.check
+                parts.engine, parts.pool, prompts, sampling, recipe.rewards, parts.decode, on_group
             )
         session.folder.write_rollouts(step, rollouts.records(step, groups, recipe.rewards))
         metrics = rollouts.summary(groups, recipe.rewards)

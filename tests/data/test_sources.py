@@ -80,6 +80,11 @@ def test_bad_rows_are_rejected_with_line_and_reason(tmp_path: Path) -> None:
     assert reasons[9] == "column 'question' is a chat that does not end with a user's message"
 
 
+def test_a_first_row_without_the_column_is_one_bad_row(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([{"question": "?"}, *ROWS]))
+    assert read(tmp_path / "a.json") == [("1+1?", "2"), ("2+2?", "4")]
+
+
 def test_missing_marker_is_a_reason(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps([*ROWS, {"question": "?", "answer": "x #### 3"}]))
     source = Source(path=str(tmp_path / "a.json"), answer_after="####")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from r1zero.config import Recipe
 
 
 def command(
@@ -36,7 +39,7 @@ def command(
     log.info(f"done in {duration(time.monotonic() - start)}; open {run / 'report.html'}")
 
 
-def summarise(recipe, run: Path) -> dict[str, object]:
+def summarise(recipe: Recipe, run: Path) -> dict[str, object]:
     """What the demo claims, from the run folder: accuracies are pass@1 on held-out problems."""
     from r1zero.metrics import read_metrics
     from r1zero.report import read

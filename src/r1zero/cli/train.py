@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from r1zero.config import Recipe
 
 
 def command(
@@ -21,7 +24,7 @@ def command(
     train(load(Recipe, recipe, overrides or []), resume=resume)
 
 
-def train(recipe, *, resume: bool) -> None:
+def train(recipe: Recipe, *, resume: bool) -> None:
     """Run a recipe in its folder, and leave a report."""
     from r1zero import device, loop
     from r1zero.build import build

@@ -58,8 +58,8 @@ def reasoning_corpus(
     """Documents "question, newline, response" in four manners whose shares are `terse`, `steps`, `check` and `broken`.
 
     terse    answers at once and is right with probability `terse_right`; otherwise it forgets the carries
-    steps    adds one number at a time; each partial sum is wrong by a little with probability `step_slip`
-    check    the same with `check_slip`, then "wait", adds again in another order, and answers with that
+    steps    adds one number at a time; each partial sum forgets its carries with probability `step_slip`
+    check    the same with `check_slip`, then "wait", adds again in another order without slips, and answers with that
     broken   right or wrong, but without the tags or the box that a verifier asks for
     """
     if abs(terse + steps + check + broken - 1) > 1e-6:
@@ -78,7 +78,7 @@ def reasoning_corpus(
             response = _tagged(thought, answer)
         elif manner == 2:
             first, _ = _add(numbers, check_slip, rng)
-            second, answer = _add(numbers[1:] + numbers[:1], step_slip / 8, rng)
+            second, answer = _add(numbers[1:] + numbers[:1], 0.0, rng)
             response = _tagged(f"{first} wait, let me check. {second}", answer)
         else:
             thought, answer = _add(numbers, step_slip, rng)
@@ -124,12 +124,10 @@ def _mix(rows: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _add(numbers: list[int], slip: float, rng: np.random.Generator) -> tuple[str, int]:
-    """Adds one number at a time, slipping now and then. Example: `12+34=46. 46+56=102.`"""
+    """Adds one number at a time, forgetting carries now and then. Example: `12+34=46. 46+56=102.`"""
     total, lines = numbers[0], []
     for number in numbers[1:]:
-        partial = total + number
-        if rng.random() < slip:
-            partial += int(rng.choice([-10, -1, 1, 10]))
+        partial = _without_carries([total, number]) if rng.random() < slip else total + number
         lines.append(f"{total}+{number}={partial}.")
         total = partial
     return " ".join(lines), total

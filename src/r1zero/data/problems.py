@@ -38,9 +38,8 @@ def to_problems(rows: Iterable[Row], source: Source) -> tuple[list[Problem], lis
             problems.append(_problem(row, source))
         except _BadRow as bad:
             rejected.append(Rejected(source.path, row.where, str(bad), row.columns))
-            if len(rejected) == 1 and not problems:
-                _check_columns(row, source)
     if not problems:
+        _check_columns(rejected, source)
         reasons = f"; all {len(rejected)} rows were rejected, the first: {rejected[0].reason}" if rejected else ""
         raise UsageError(f"path = '{source.path}': the data set is empty{reasons}")
     return problems, rejected
@@ -103,9 +102,10 @@ def _text(value: Any, name: str) -> str:
     return str(int(value)) if float(value).is_integer() else str(value)
 
 
-def _check_columns(row: Row, source: Source) -> None:
-    """A column that the first row lacks is a mistake in the recipe rather than in the row."""
+def _check_columns(rejected: list[Rejected], source: Source) -> None:
+    """A column that no row has is a mistake in the recipe rather than in the rows."""
+    found = {name for row in rejected for name in row.columns}
     for key in ("question", "answer"):
         name = getattr(source.columns, key)
-        if not row.error and name not in row.columns:
-            raise UsageError(f"columns.{key} = '{name}': no such column in {source.path}{suggest(name, row.columns)}")
+        if found and name not in found:
+            raise UsageError(f"columns.{key} = '{name}': no such column in {source.path}{suggest(name, found)}")

@@ -63,7 +63,7 @@ def _inverse(mass: Tensor, uniforms: Tensor) -> Tensor:
 
 
 def _first_above(mass: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """First index whose cumulative mass exceeds the target, and the target's remainder there: [B, n], [B] -> 2 x [B]."""
+    """First index whose cumulative mass exceeds the target, and the rest of the target there: [B, n], [B] -> 2 [B]."""
     cumulative = mass.cumsum(dim=-1)
     index = torch.searchsorted(cumulative, target[:, None], right=True).squeeze(1)
     steps = torch.arange(mass.shape[1], device=mass.device)
