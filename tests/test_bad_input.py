@@ -72,7 +72,7 @@ def test_empty_data_set(from_file: Path) -> None:
 
 def test_all_prompts_too_long(recipe: Path) -> None:
     assert fails(recipe, "data.max_prompt_tokens=4") == (
-        "data.max_prompt_tokens = 4: every prompt is longer, the shortest has 10 tokens; raise it"
+        "data.max_prompt_tokens = 4: every prompt is longer, the shortest has 12 tokens; raise it"
     )
 
 

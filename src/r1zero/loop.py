@@ -32,23 +32,13 @@ def train(parts: Parts, session: Session) -> None:
     evaluate(parts, session)
     for step in session.steps():
         prompts = next_prompts(parts, session.position)
-        sampling = replace(parts.sampling, seed=seeds.derive(recipe.run.seed, "rollout", step))
-        progress = Progress(f"step {step}", recipe.rollouts_per_step(), "rollouts")
-
-        def on_group(progress: Progress = progress) -> None:
-            progress.advance(recipe.algorithm.group_size)
-            session.stop.check()
-
         with session.clock("rollout"):
-            groups = rollouts.collect(
-                parts.engine, parts.pool, prompts, sampling, recipe.rewards, parts.decode, on_group
-            )
+            groups = sample_and_grade(parts, session, prompts, step)
         session.folder.write_rollouts(step, rollouts.records(step, groups, recipe.rewards))
-        metrics = rollouts.summary(groups, recipe.rewards)
-        kept = [to_samples(group, algorithm) for group in groups if algorithm.keep(group)]
-        minibatches = [to_packs(parts, part, session) for part in split(kept, recipe.trainer.minibatches)]
+        samples = [to_samples(group, algorithm) for group in groups if algorithm.keep(group)]
+        minibatches = [to_packs(parts, part, session) for part in split(samples, recipe.trainer.minibatches)]
         with session.clock("update"):
-            metrics |= update(parts, minibatches)
+            metrics = rollouts.summary(groups, recipe.rewards) | update(parts, minibatches)
         parts.publish_weights(step)
         session.finish_step(len(prompts), metrics, headline(metrics))
         alarm(metrics)
@@ -60,6 +50,19 @@ def next_prompts(parts: Parts, position: int) -> list[Prompt]:
     size, seed = len(parts.prompts), parts.recipe.run.seed
     chosen = order.indices(size=size, position=position, count=count, seed=seed, shuffle=data.shuffle)
     return [parts.prompts[index] for index in chosen]
+
+
+def sample_and_grade(parts: Parts, session: Session, prompts: list[Prompt], step: int) -> list[Group]:
+    """The step's rollouts. Ctrl-C gives them up: nothing has been learned from them yet."""
+    recipe = parts.recipe
+    sampling = replace(parts.sampling, seed=seeds.derive(recipe.run.seed, "rollout", step))
+    progress = Progress(f"step {step}", recipe.rollouts_per_step(), "rollouts")
+
+    def on_group() -> None:
+        progress.advance(recipe.algorithm.group_size)
+        session.stop.check()
+
+    return rollouts.collect(parts.engine, parts.pool, prompts, sampling, recipe.rewards, parts.decode, on_group)
 
 
 def to_samples(group: Group, algorithm: Algorithm) -> list[Sample]:

@@ -71,7 +71,7 @@ class Session:
             self._log_file.close()
 
     def steps(self) -> Iterator[int]:
-        self._start = self._recorded = time.monotonic()
+        self._start = time.monotonic()
         while self.done < self.run.steps:
             yield self.done + 1
             if self._due(self.run.save_every) or self.done == self.run.steps:

@@ -17,8 +17,7 @@ MIX = {
     "check": 0.25,
     "broken": 0.25,
     "terse_right": 0.5,
-    "step_slip": 0.1,
-    "check_slip": 0.3,
+    "slip": 0.3,
 }
 
 

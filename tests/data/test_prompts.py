@@ -66,6 +66,7 @@ def test_orz_starts_inside_the_thought() -> None:
 
 def test_plain_is_the_question_and_a_line_break() -> None:
     assert render("plain") == "Why?\n"
+    assert render("plain", bos="<s>") == "<s>Why?\n", "a base model's documents began with it"
 
 
 def test_chatml_templates_equal_transformers_rendering() -> None:

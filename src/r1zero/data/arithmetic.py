@@ -50,16 +50,15 @@ def reasoning_corpus(
     check: float,
     broken: float,
     terse_right: float,
-    step_slip: float,
-    check_slip: float,
+    slip: float,
     heldout_one_in: int = 6,
     seed: int = 0,
 ) -> Iterator[dict[str, Any]]:
     """Documents "question, newline, response" in four manners whose shares are `terse`, `steps`, `check` and `broken`.
 
-    terse    answers at once and is right with probability `terse_right`; otherwise it forgets the carries
-    steps    adds one number at a time; each partial sum forgets its carries with probability `step_slip`
-    check    the same with `check_slip`, then "wait", adds again in another order without slips, and answers with that
+    terse    answers at once and is right with probability `terse_right`; otherwise it forgets the last number
+    steps    adds one number at a time; each partial sum is off by 1 or 10 with probability `slip`
+    check    the same, then "wait", adds again in another order without slips, and answers with that
     broken   right or wrong, but without the tags or the box that a verifier asks for
     """
     if abs(terse + steps + check + broken - 1) > 1e-6:
@@ -71,17 +70,17 @@ def reasoning_corpus(
         question = "+".join(str(number) for number in numbers) + "=?"
         manner = rng.choice(4, p=[terse, steps, check, broken])
         if manner == 0:
-            answer = sum(numbers) if rng.random() < terse_right else _without_carries(numbers)
+            answer = sum(numbers) if rng.random() < terse_right else sum(numbers[:-1])
             response = _tagged("", answer)
         elif manner == 1:
-            thought, answer = _add(numbers, step_slip, rng)
+            thought, answer = _add(numbers, slip, rng)
             response = _tagged(thought, answer)
         elif manner == 2:
-            first, _ = _add(numbers, check_slip, rng)
+            first, _ = _add(numbers, slip, rng)
             second, answer = _add(numbers[1:] + numbers[:1], 0.0, rng)
             response = _tagged(f"{first} wait, let me check. {second}", answer)
         else:
-            thought, answer = _add(numbers, step_slip, rng)
+            thought, answer = _add(numbers, slip, rng)
             response = [f"{thought}", f"{answer}", f"<think>{thought} {answer}", f"\\boxed{{{answer}}}"][
                 rng.integers(4)
             ]
@@ -124,22 +123,15 @@ def _mix(rows: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _add(numbers: list[int], slip: float, rng: np.random.Generator) -> tuple[str, int]:
-    """Adds one number at a time, forgetting carries now and then. Example: `12+34=46. 46+56=102.`"""
+    """Adds one number at a time, slipping now and then. Example: `12+34=46. 46+56=102.`"""
     total, lines = numbers[0], []
     for number in numbers[1:]:
-        partial = _without_carries([total, number]) if rng.random() < slip else total + number
+        partial = total + number
+        if rng.random() < slip:
+            partial += int(rng.choice([-10, -1, 1, 10]))
         lines.append(f"{total}+{number}={partial}.")
         total = partial
     return " ".join(lines), total
-
-
-def _without_carries(numbers: list[int]) -> int:
-    """Adds column by column and forgets every carry. Example: 17 + 58 is 65."""
-    total, unit = 0, 1
-    while unit <= max(numbers):
-        total += sum(number // unit % 10 for number in numbers) % 10 * unit
-        unit *= 10
-    return total
 
 
 def _tagged(thought: str, answer: int) -> str:

@@ -23,7 +23,6 @@ def new_tokenizer(corpus: Iterable[str], settings: NewModel) -> Any:
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in settings.tokens])
     trainer = trainers.BpeTrainer(
         vocab_size=settings.vocabulary,
         special_tokens=[END],
@@ -31,7 +30,8 @@ def new_tokenizer(corpus: Iterable[str], settings: NewModel) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator(corpus, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=END)
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in settings.tokens])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=END, eos_token=END, pad_token=END)
 
 
 def new_model(settings: NewModel, tokenizer: Any, *, dtype: torch.dtype, device: torch.device) -> Any:
