@@ -13,7 +13,7 @@ from r1zero.models.head import LMHead, target_logprobs
 @pytest.mark.parametrize(("scale", "softcap"), [(1.0, None), (0.25, None), (1.0, 3.0), (0.5, 2.0)])
 def test_values_and_gradients(bias: bool, scale: float, softcap: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head_module, "_ROWS", 3)
-    monkeypatch.setattr(head_module, "_GRADIENT_ROWS", 5)
+    monkeypatch.setattr(head_module, "_GRADIENT_BYTES", 5 * 31 * 4)  # five rows
     torch.manual_seed(0)
     count, vocabulary, width, temperature = 13, 31, 8, 0.7
     leaves = [torch.randn(count, width), torch.randn(vocabulary, width), torch.randn(vocabulary)]
@@ -41,12 +41,15 @@ def test_values_and_gradients(bias: bool, scale: float, softcap: float | None, m
         torch.testing.assert_close(mine.grad.double(), reference.grad, atol=1e-4, rtol=1e-4)
 
 
-def test_gradient_of_log_probabilities_alone() -> None:
+@pytest.mark.parametrize("quantity", ["logprobs", "entropy"])
+def test_gradient_of_one_quantity_alone(quantity: str) -> None:
     torch.manual_seed(0)
     hidden, weight = torch.randn(4, 8, requires_grad=True), torch.randn(11, 8, requires_grad=True)
     targets = torch.tensor([1, 0, 10, 3])
-    target_logprobs(hidden, LMHead(weight), targets).logprobs.sum().backward()
+    getattr(target_logprobs(hidden, LMHead(weight), targets), quantity).sum().backward()
     reference = hidden.detach().clone().requires_grad_()
-    torch.log_softmax(reference @ weight.detach().T, -1).gather(1, targets[:, None]).sum().backward()
+    logp = torch.log_softmax(reference @ weight.detach().T, -1)
+    value = logp.gather(1, targets[:, None]) if quantity == "logprobs" else -logp.exp() * logp
+    value.sum().backward()
     assert hidden.grad is not None and reference.grad is not None
     torch.testing.assert_close(hidden.grad, reference.grad, atol=1e-5, rtol=1e-5)

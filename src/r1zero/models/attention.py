@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -74,94 +75,81 @@ class PackPlan:
         self.segments = segments
         longest = (segment.length + max((length for _, length in segment.responses), default=0) for segment in segments)
         self.longest = max(longest) - 1
+        self._parts: list[_Part] = []  # made by the first layer, the same for all
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        outputs = []
-        for segment in self.segments:
-            start, end = segment.start, segment.start + segment.length
-            prompt_key, prompt_value = key[:, start:end], value[:, start:end]
-            nothing_before = prompt_key[:, :0], prompt_value[:, :0]
-            lengths = (segment.length,)
-            outputs.append(
-                attend_after_prefix(query[:, start:end], prompt_key, prompt_value, *nothing_before, lengths, scale)
-            )
-            if segment.responses:
-                lengths = tuple(length for _, length in segment.responses)
-                start, end = end, end + sum(lengths)
-                own = query[:, start:end], key[:, start:end], value[:, start:end]
-                outputs.append(attend_after_prefix(*own, prompt_key, prompt_value, lengths, scale))
-        return torch.cat(outputs)
+        """softmax(Q K^T scale) V over what each token sees.
+
+        A prompt's scores are one product for all its responses, so it is read once. Scores live one block at a time and
+        are recomputed in the backward pass (as in FlashAttention, arXiv 2205.14135): memory is linear in the lengths.
+        """
+        if not self._parts:
+            heads, key_heads = query.shape[0], key.shape[0]
+            self._parts = [part for segment in self.segments for part in _parts(segment, heads, key_heads, key.device)]
+        return _PackAttention.apply(query, key, value, self._parts, scale)
 
 
-def attend_after_prefix(
-    query: Tensor,  # [Hq, N, D]: the sequences' tokens, one sequence after another
-    key: Tensor,  # [Hkv, N, D]
-    value: Tensor,  # [Hkv, N, Dv]
-    prefix_key: Tensor,  # [Hkv, P, D]: what all sequences may look back to; P may be 0
-    prefix_value: Tensor,  # [Hkv, P, Dv]
-    lengths: tuple[int, ...],  # of the sequences, N in all
-    scale: float,
-) -> Tensor:  # [N, Hq, Dv]
-    """Attention of n sequences to a prefix they share and, causally, to themselves: softmax(Q K^T scale) V.
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Tokens `own` of a pack, a grid of sequences, which look back to the tokens `prefix` and to themselves."""
 
-    The prefix's scores are one product for all sequences, so a shared prompt is read once. Scores live one block at a
-    time and are recomputed in the backward pass (as in FlashAttention, arXiv 2205.14135): memory is linear in the
-    lengths.
-    """
-    return _SharedPrefixAttention.apply(query, key, value, prefix_key, prefix_value, lengths, scale)
+    own: slice
+    prefix: slice
+    grid: _Grid
 
 
-class _SharedPrefixAttention(torch.autograd.Function):
+def _parts(segment: Segment, heads: int, key_heads: int, device: torch.device) -> Iterator[_Part]:
+    start, end = segment.start, segment.start + segment.length
+    yield _Part(slice(start, end), slice(start, start), _Grid((segment.length,), heads, key_heads, 0, device))
+    if segment.responses:
+        lengths = tuple(length for _, length in segment.responses)
+        grid = _Grid(lengths, heads, key_heads, segment.length, device)
+        yield _Part(slice(end, end + sum(lengths)), slice(start, end), grid)
+
+
+class _PackAttention(torch.autograd.Function):
+    """One node for the whole pack: a node per part would give every part's gradient the size of the pack."""
+
     @staticmethod
-    def forward(
-        ctx: Any,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        prefix_key: Tensor,
-        prefix_value: Tensor,
-        lengths: tuple[int, ...],
-        scale: float,
-    ) -> Tensor:
-        grid = _Grid(lengths, query.shape[0], key.shape[0], prefix_key.shape[1], query.device)
-        queries, keys, values = grid.queries(query), grid.keys(key), grid.keys(value)
-        output = queries.new_empty(*queries.shape[:-1], value.shape[-1])
-        for block in grid.blocks():
-            weights = block.softmax(queries, keys, prefix_key, scale).to(query.dtype)
-            block.rows(output).copy_(block.mix(weights, prefix_value, values))
-        ctx.save_for_backward(query, key, value, prefix_key, prefix_value, output)
-        ctx.grid, ctx.scale = grid, scale
-        return grid.flat(output).transpose(0, 1)
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, parts: Sequence[_Part], scale: float) -> Tensor:
+        result = query.new_empty(query.shape[1], query.shape[0], value.shape[2])
+        for part in parts:
+            own, prefix, grid = part.own, part.prefix, part.grid
+            queries, keys, values = grid.queries(query[:, own]), grid.keys(key[:, own]), grid.keys(value[:, own])
+            output = queries.new_empty(*queries.shape[:-1], value.shape[-1])
+            for block in grid.blocks:
+                weights = block.softmax(queries, keys, key[:, prefix], scale)
+                block.rows(output).copy_(block.mix(weights, value[:, prefix], values))
+            result[own] = grid.flat(output).transpose(0, 1)
+        ctx.save_for_backward(query, key, value)
+        ctx.parts, ctx.scale = parts, scale
+        return result
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, prefix_key, prefix_value, output = ctx.saved_tensors
-        grid: _Grid = ctx.grid
-        queries, keys, values = grid.queries(query), grid.keys(key), grid.keys(value)
-        d_output = grid.without_padding(grid.queries(gradients[0].transpose(0, 1)))
-        d_queries = torch.empty_like(queries)
-        d_keys, d_values = torch.zeros_like(keys, dtype=torch.float32), torch.zeros_like(values, dtype=torch.float32)
-        d_prefix_key = torch.zeros_like(prefix_key, dtype=torch.float32)
-        d_prefix_value = torch.zeros_like(prefix_value, dtype=torch.float32)
-        for block in grid.blocks():
-            weights = block.softmax(queries, keys, prefix_key, ctx.scale)
-            d_rows = block.rows(d_output)
-            delta = (d_rows.float() * block.rows(output).float()).sum(-1, keepdim=True)
-            # d softmax: dS = P (dP - sum(dO O)), with dP = dO V^T
-            d_scores = block.dot(d_rows, values, prefix_value)
-            d_scores = d_scores.sub_(block.flat(delta)).mul_(weights).mul_(ctx.scale).to(query.dtype)
-            block.rows(d_queries).copy_(block.mix(d_scores, prefix_key, keys))
-            block.spread(d_scores, block.rows(queries), d_prefix_key, d_keys)
-            block.spread(weights.to(query.dtype), d_rows, d_prefix_value, d_values)
-        return (
-            grid.flat(d_queries),
-            grid.flat_keys(d_keys).to(key.dtype),
-            grid.flat_keys(d_values).to(value.dtype),
-            d_prefix_key.to(key.dtype),
-            d_prefix_value.to(value.dtype),
-            None,
-            None,
-        )
+        query, key, value = ctx.saved_tensors
+        d_result = gradients[0].transpose(0, 1)  # [Hq, T, Dv]
+        d_query = torch.empty_like(query)
+        d_key, d_value = (torch.zeros_like(tensor, dtype=torch.float32) for tensor in (key, value))
+        for part in ctx.parts:
+            own, prefix, grid = part.own, part.prefix, part.grid
+            queries, keys, values = grid.queries(query[:, own]), grid.keys(key[:, own]), grid.keys(value[:, own])
+            d_output = grid.without_padding(grid.queries(d_result[:, own]))
+            d_queries = torch.empty_like(queries)
+            d_keys, d_values = (torch.zeros_like(tensor, dtype=torch.float32) for tensor in (keys, values))
+            for block in grid.blocks:
+                weights = block.softmax(queries, keys, key[:, prefix], ctx.scale)
+                d_rows = block.rows(d_output)
+                d_weights = block.join(*block.dot(d_rows, values, value[:, prefix]))
+                # dS = P (dP - sum(dP P))
+                d_scores = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)
+                block.rows(d_queries).copy_(block.mix(d_scores, key[:, prefix], keys).mul_(ctx.scale))
+                block.spread(d_scores, block.rows(queries) * ctx.scale, d_key[:, prefix], d_keys)
+                block.spread(weights, d_rows, d_value[:, prefix], d_values)
+            d_query[:, own] = grid.flat(d_queries)
+            d_key[:, own] += grid.flat_keys(d_keys)
+            d_value[:, own] += grid.flat_keys(d_values)
+        return d_query, d_key.to(key.dtype), d_value.to(value.dtype), None, None
 
 
 class _Grid:
@@ -179,6 +167,7 @@ class _Grid:
             self.inside = steps < sizes[:, None]  # [n, R]
             self.gather = (starts[:, None] + steps).where(self.inside, starts[:, None]).flatten()
             self.scatter = self.inside.flatten().nonzero().flatten()
+        self.blocks = list(self._blocks(device))
 
     def queries(self, flat: Tensor) -> Tensor:  # [Hq, N, D] -> [Hkv, n, g, R, D]
         padded = flat[:, self.gather] if self.ragged else flat
@@ -202,26 +191,24 @@ class _Grid:
     def _flat(self, padded: Tensor) -> Tensor:
         return padded[:, self.scatter] if self.ragged else padded
 
-    def blocks(self) -> Iterator[_Block]:
+    def _blocks(self, device: torch.device) -> Iterator[_Block]:
         """Sequences x rows whose fp32 scores fit the budget; rows of a block see keys up to the block's end."""
         per_row = 4 * self.key_heads * self.shared_by * (self.prefix + self.longest)
         rows = min(self.longest, max(16, _SCORES_BYTES // per_row))
         sequences = max(1, _SCORES_BYTES // (per_row * rows)) if rows == self.longest else 1
         for first in range(0, self.count, sequences):
             for start in range(0, self.longest, rows):
-                yield _Block(
-                    slice(first, min(first + sequences, self.count)),
-                    start,
-                    min(start + rows, self.longest),
-                    self.prefix,
-                )
+                members = slice(first, min(first + sequences, self.count))
+                yield _Block(members, start, min(start + rows, self.longest), self.prefix, device)
 
 
 class _Block:
     """Some sequences and a range of their rows. Scores are [Hkv, c g r, P + end]: prefix first, then own keys."""
 
-    def __init__(self, sequences: slice, start: int, end: int, prefix: int) -> None:
+    def __init__(self, sequences: slice, start: int, end: int, prefix: int, device: torch.device) -> None:
         self.sequences, self.start, self.end, self.prefix = sequences, start, end, prefix
+        rows = torch.arange(start, end, device=device)
+        self.future = torch.arange(end, device=device) > rows[:, None]  # [r, end]
 
     def rows(self, queries: Tensor) -> Tensor:  # [Hkv, c, g, r, D], a view
         return queries[:, self.sequences, :, self.start : self.end]
@@ -229,25 +216,23 @@ class _Block:
     def flat(self, rows: Tensor) -> Tensor:  # [Hkv, c g r, D]
         return rows.reshape(rows.shape[0], -1, rows.shape[-1])
 
-    def dot(self, rows: Tensor, keys: Tensor, prefix_keys: Tensor) -> Tensor:
-        """Products with every key, in fp32: [Hkv, c g r, P + end]."""
+    def dot(self, rows: Tensor, keys: Tensor, prefix_keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Products with the prefix's keys, [Hkv, c g r, P], and with the own, [Hkv, c g r, end]."""
         flat = self.flat(rows)
         own = keys[:, self.sequences, : self.end]  # [Hkv, c, end, D]
-        scores = torch.empty(*flat.shape[:2], self.prefix + self.end, dtype=torch.float32, device=flat.device)
-        if self.prefix:
-            scores[..., : self.prefix] = flat @ prefix_keys.transpose(1, 2)
         batched = flat.reshape(*own.shape[:2], -1, flat.shape[-1])  # [Hkv, c, g r, D]
-        scores[..., self.prefix :] = (batched @ own.transpose(2, 3)).reshape(*flat.shape[:2], self.end)
-        return scores
+        return flat @ prefix_keys.transpose(1, 2), (batched @ own.transpose(2, 3)).flatten(1, 2)
+
+    def join(self, to_prefix: Tensor, to_own: Tensor) -> Tensor:
+        """One row for both: [Hkv, c g r, P + end]."""
+        return torch.cat((to_prefix, to_own), dim=-1) if self.prefix else to_own
 
     def softmax(self, queries: Tensor, keys: Tensor, prefix_keys: Tensor, scale: float) -> Tensor:
-        """Attention weights in fp32: [Hkv, c g r, P + end]."""
-        scores = self.dot(self.rows(queries), keys, prefix_keys).mul_(scale)
-        row = torch.arange(self.start, self.end, device=scores.device)[:, None]
-        future = torch.arange(self.end, device=scores.device) > row  # [r, end]
+        """Attention weights, normalised in fp32 and rounded to the model's type: [Hkv, c g r, P + end]."""
+        scores = self.join(*self.dot(self.rows(queries) * scale, keys, prefix_keys)).float()
         own = scores[..., self.prefix :].unflatten(1, (-1, self.end - self.start))
-        own.masked_fill_(future, -math.inf)
-        return torch.softmax(scores, dim=-1)
+        own.masked_fill_(self.future, -math.inf)
+        return torch.softmax(scores, dim=-1).to(queries.dtype)
 
     def mix(self, weights: Tensor, prefix_values: Tensor, values: Tensor) -> Tensor:
         """Weighted sums of values: [Hkv, c, g, r, Dv]."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from r1zero.types import TokenLogprobs
 
 _ROWS = 128  # rows whose fp32 logits exist at once: a large vocabulary's stay near the last-level cache
-_GRADIENT_ROWS = 1024  # rows whose logit gradients exist at once: the weight's gradient wants long products
+_GRADIENT_BYTES = 128 * 2**20  # logit gradients that exist at once: the weight's gradient wants long products
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,11 @@ class _TargetLogprobs(torch.autograd.Function):
         count = len(targets)
         logprobs, entropy, log_total = (torch.empty(count, device=hidden.device) for _ in range(3))
         for rows in _slices(count, _ROWS):
-            logits = head.logits(hidden[rows]).div_(temperature)
-            total = torch.logsumexp(logits, dim=-1)
-            logprobs[rows] = logits.gather(1, targets[rows, None]).squeeze(1) - total
-            # H = log Z - sum p z
-            probabilities = torch.exp(logits - total[:, None])
-            entropy[rows] = total - torch.linalg.vecdot(probabilities, logits)
-            log_total[rows] = total
+            logits = _tempered(head.logits(hidden[rows]), temperature)
+            logp = torch.log_softmax(logits, dim=-1)
+            logprobs[rows] = logp.gather(1, targets[rows, None]).squeeze(1)
+            log_total[rows] = logits[:, 0] - logp[:, 0]
+            entropy[rows] = -torch.exp(logp, out=logits).mul_(logp).sum(-1)
         ctx.save_for_backward(hidden, targets, log_total, entropy)
         ctx.head, ctx.temperature = head, temperature
         ctx.set_materialize_grads(False)
@@ -81,10 +79,13 @@ class _TargetLogprobs(torch.autograd.Function):
         d_logprobs, d_entropy = gradients
         hidden, targets, log_total, entropy = ctx.saved_tensors
         head: LMHead = ctx.head
+        if d_logprobs is None:
+            d_logprobs = torch.zeros_like(log_total)
         d_hidden = torch.empty_like(hidden)
-        d_weight = torch.zeros_like(head.weight, dtype=torch.float32)
-        d_bias = None if head.bias is None else torch.zeros_like(head.bias, dtype=torch.float32)
-        for block in _slices(len(targets), _GRADIENT_ROWS):
+        d_weight = torch.zeros_like(head.weight)
+        d_bias = None if head.bias is None else torch.zeros_like(head.bias)
+        size = max(_ROWS, _GRADIENT_BYTES // (len(head.weight) * hidden.element_size()))
+        for block in _slices(len(targets), size):
             d_logits = hidden.new_empty(block.stop - block.start, len(head.weight))
             for inner in _slices(len(d_logits), _ROWS):
                 rows = slice(block.start + inner.start, block.start + inner.stop)
@@ -92,46 +93,51 @@ class _TargetLogprobs(torch.autograd.Function):
                     head,
                     ctx.temperature,
                     hidden[rows],
-                    targets[rows],
-                    log_total[rows],
-                    entropy[rows],
-                    None if d_logprobs is None else d_logprobs[rows],
-                    None if d_entropy is None else d_entropy[rows],
+                    targets[rows, None],
+                    log_total[rows, None],
+                    entropy[rows, None],
+                    d_logprobs[rows, None],
+                    None if d_entropy is None else d_entropy[rows, None],
                 )
             d_hidden[block] = d_logits @ head.weight
-            d_weight += d_logits.T @ hidden[block]
+            d_weight.addmm_(d_logits.T, hidden[block])
             if d_bias is not None:
                 d_bias += d_logits.sum(0)
-        return d_hidden, d_weight.to(head.weight.dtype), d_bias, None, None, None
+        return d_hidden, d_weight, d_bias, None, None, None
 
 
 def _d_logits(
     head: LMHead,
     temperature: float,
-    hidden: Tensor,
-    targets: Tensor,
+    hidden: Tensor,  # [n, d]
+    targets: Tensor,  # [n, 1], as all that follow
     log_total: Tensor,
     entropy: Tensor,
-    d_logprobs: Tensor | None,
+    d_logprobs: Tensor,
     d_entropy: Tensor | None,
 ) -> Tensor:
     """Gradient at h W^T + b: [n, V] float32.
 
     d logp_t / dz = onehot_t - p;  dH / dz = -p (log p + H).
     """
-    raw = head.logits(hidden)
-    logp = raw / temperature - log_total[:, None]
-    probabilities = torch.exp(logp)
-    gradient = torch.zeros_like(logp)
-    if d_entropy is not None:
-        gradient -= logp.add_(entropy[:, None]).mul_(probabilities).mul_(d_entropy[:, None])
-    if d_logprobs is not None:
-        gradient -= probabilities.mul_(d_logprobs[:, None])
-        gradient.scatter_add_(1, targets[:, None], d_logprobs[:, None])
-    gradient /= temperature
-    if head.softcap is not None:
-        gradient *= 1 - (raw / head.softcap) ** 2  # d cap(z) / dz = 1 - tanh(z / c)^2
-    return gradient.mul_(head.scale)
+    logits = head.logits(hidden)
+    # d cap(z) / dz = 1 - tanh(z / c)^2
+    slope = None if head.softcap is None else 1 - (logits / head.softcap) ** 2
+    logp = _tempered(logits, temperature).sub_(log_total)
+    gradient = torch.exp(logp)
+    if d_entropy is None:
+        gradient.mul_(-d_logprobs)
+    else:
+        gradient.mul_(logp.add_(entropy).mul_(-d_entropy).sub_(d_logprobs))
+    gradient.scatter_add_(1, targets, d_logprobs)
+    if slope is not None:
+        gradient.mul_(slope)
+    factor = head.scale / temperature
+    return gradient if factor == 1 else gradient.mul_(factor)
+
+
+def _tempered(logits: Tensor, temperature: float) -> Tensor:
+    return logits if temperature == 1 else logits.div_(temperature)
 
 
 def _slices(count: int, size: int) -> list[slice]:

@@ -43,8 +43,11 @@ class MasterWeights:
     def _accumulate(master: Tensor):
         def hook(parameter: Tensor) -> None:
             assert parameter.grad is not None
-            gradient = parameter.grad.float()
-            master.grad = gradient if master.grad is None else master.grad.add_(gradient)
+            if master.grad is None:
+                master.grad = parameter.grad.float()
+            else:
+                for total, share in zip(_parts(master.grad), _parts(parameter.grad), strict=True):
+                    total += share
             parameter.grad = None
 
         return hook
@@ -62,6 +65,11 @@ class MasterWeights:
     def zero_grad(self) -> None:
         for master in self.masters.values():
             master.grad = None
+
+
+def _parts(tensor: Tensor) -> tuple[Tensor, ...]:
+    """Slices small enough that the fp32 copy which `+=` makes of a bf16 one stays in cache."""
+    return tensor.split(max(1, 2**19 // max(1, tensor[0].numel()))) if tensor.ndim else (tensor,)
 
 
 def adamw(masters: dict[str, nn.Parameter], settings: Optimization) -> torch.optim.AdamW:
