@@ -55,7 +55,7 @@ def _inverse(mass: Tensor, uniforms: Tensor) -> Tensor:
     if short := -size % _BLOCK:
         mass = torch.nn.functional.pad(mass, (0, short))
     blocks = mass.unflatten(1, (-1, _BLOCK))  # [B, blocks, _BLOCK]
-    sums = blocks.sum(dim=-1, dtype=torch.float64)
+    sums = blocks.sum(dim=-1).double()
     block, rest = _first_above(sums, uniforms.double() * sums.sum(dim=-1))
     rows = torch.arange(len(mass), device=mass.device)
     inside, _ = _first_above(blocks[rows, block].double(), rest)
