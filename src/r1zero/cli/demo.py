@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,22 +31,22 @@ def command(
     _set_aside(run)
     start = time.monotonic()
     train(recipe, resume=False)
-    summary = summarise(recipe, run)
+    summary = summarise(recipe, run) | {"total_seconds": time.monotonic() - start}
     (run / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     typer.echo(_before_and_after(run))
     for name, value in summary.items():
         typer.echo(f"{name:24} {value:.3f}" if isinstance(value, float) else f"{name:24} {value}")
-    log.info(f"done in {duration(time.monotonic() - start)}; open {run / 'report.html'}")
+    log.info(f"done in {duration(summary['total_seconds'])}; open {run / 'report.html'}")
 
 
-def summarise(recipe: Recipe, run: Path) -> dict[str, object]:
+def summarise(recipe: Recipe, run: Path) -> dict[str, Any]:
     """What the demo claims, from the run folder: accuracies are pass@1 on held-out problems."""
     from r1zero.metrics import read_metrics
     from r1zero.report import read
 
     (_, base), *_, (_, final) = read.evaluations(run)
     steps = [record for record in read_metrics(run / "metrics.jsonl") if "seconds/step" in record]
-    summary: dict[str, object] = {"model": recipe.model.path}
+    summary: dict[str, Any] = {"model": recipe.model.path}
     for name in ("accuracy", "greedy_accuracy", "response_length", "reflection_rate"):
         for when, metrics in (("base", base), ("final", final)):
             summary[f"{when}_{name}"] = metrics[f"evaluation/{name}"]
