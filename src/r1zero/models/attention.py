@@ -142,7 +142,9 @@ class _PackAttention(torch.autograd.Function):
                 d_rows = block.rows(d_output)
                 d_weights = block.join(*block.dot(d_rows, values, value[:, prefix]))
                 # dS = P (dP - sum(dP P))
-                d_scores = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)
+                d_scores = torch._softmax_backward_data(  # pyright: ignore[reportPrivateImportUsage]
+                    d_weights, weights, -1, weights.dtype
+                )
                 block.rows(d_queries).copy_(block.mix(d_scores, key[:, prefix], keys).mul_(ctx.scale))
                 block.spread(d_scores, block.rows(queries) * ctx.scale, d_key[:, prefix], d_keys)
                 block.spread(weights, d_rows, d_value[:, prefix], d_values)
