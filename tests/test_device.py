@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
+import sys
+
 import pytest
 import torch
 
@@ -45,6 +48,16 @@ def test_absent_device() -> None:
 
 def test_peak_memory_is_plausible() -> None:
     assert 0.05 < device.select("cpu", "fp32").peak_memory_gib() < 64
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forgets a peak")
+def test_a_peak_can_be_forgotten() -> None:
+    chosen = device.select("cpu", "fp32")
+    with mmap.mmap(-1, 2**28) as large:  # not from malloc, which keeps what is freed
+        large.write(bytes(2**28))
+        with_it = chosen.peak_memory_gib()
+    chosen.reset_peak_memory()
+    assert chosen.peak_memory_gib() < with_it - 0.1
 
 
 def test_seeds_are_addresses() -> None:

@@ -17,7 +17,7 @@ LAYERS = [
     {"data", "rewards", "algorithms", "models"},
     {"checkpoint"},
     {"engine", "trainer", "sync", "cluster"},
-    {"rollouts", "session"},
+    {"rollouts", "speed", "session"},
     {"evaluate"},
     {"build"},
     {"loop", "pretrain", "report"},

@@ -20,6 +20,7 @@ from r1zero.engine.native import NativeEngine
 from r1zero.errors import UsageError
 from r1zero.evaluate import Evaluator
 from r1zero.log import Progress, log
+from r1zero.models.flops import ModelFlops, model_flops
 from r1zero.models.load import load_model, longest_context, stop_token_ids
 from r1zero.rewards import math
 from r1zero.rewards.catalog import verifier
@@ -44,6 +45,7 @@ class Parts:
     channel: WeightChannel
     sampling: Sampling
     decode: Callable[[Any], str]
+    flops: ModelFlops
 
     def publish_weights(self, version: int) -> None:
         self.channel.send(self.trainer.weights(), version)
@@ -81,6 +83,7 @@ def build(recipe: config.Recipe, device: Device, folder: RunFolder, pool: Scorer
         channel=SharedWeights(),
         sampling=policy.sampling,
         decode=policy.decode,
+        flops=model_flops(policy.model),
     )
 
 

@@ -9,6 +9,7 @@ import platform
 import resource
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,12 +23,14 @@ DeviceKind = Literal["auto", "cpu", "cuda", "npu", "mps"]
 DtypeName = Literal["auto", "bf16", "fp32"]
 
 _DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _BF16_MUST_GAIN = 1.2  # a CPU without bf16 units emulates it; require a clear win before giving up mantissa bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A chosen device. `gemm_gflops` is what a square-ish matrix product reached per dtype when it was measured."""
+    """A chosen device. `gemm_gflops` is what a square-ish matrix product reached at start-up, by dtype: the chosen one,
+    and what it was chosen against."""
 
     kind: str
     name: str
@@ -39,12 +42,26 @@ class Device:
     def torch_device(self) -> torch.device:
         return torch.device(self.kind)
 
+    @property
+    def gemm_rate(self) -> float:
+        """GFLOP/s of a matrix product in the chosen dtype."""
+        return self.gemm_gflops[_NAMES[self.dtype]]
+
+    def reset_peak_memory(self) -> None:
+        """Begin a new peak. Where the system cannot forget the old one, peaks go on being those of the whole run."""
+        if self.kind in ("cuda", "npu"):
+            torch.get_device_module(self.kind).reset_peak_memory_stats()
+        elif sys.platform == "linux":
+            with suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5")
+
     def peak_memory_gib(self) -> float:
-        """Largest memory so far: allocated on an accelerator, resident on a CPU."""
-        if self.kind == "cuda":
-            return torch.cuda.max_memory_allocated() / 2**30
-        if self.kind == "npu":
-            return torch.npu.max_memory_allocated() / 2**30  # pyright: ignore[reportAttributeAccessIssue]
+        """Largest memory since the last reset: allocated on an accelerator, resident on a CPU."""
+        if self.kind in ("cuda", "npu"):
+            return torch.get_device_module(self.kind).max_memory_allocated() / 2**30
+        if sys.platform == "linux":
+            fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+            return int(fields["VmHWM"].split()[0]) / 2**20
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
@@ -72,9 +89,9 @@ def select(
     count = threads or usable_cores()
     torch.set_num_threads(count)
     _keep_freed_memory()
-    rates: dict[str, float] = {}
+    names = ("fp32", "bf16") if dtype == "auto" else (dtype,)
+    rates = {name: _gemm_gflops(torch.device(chosen), _DTYPES[name]) for name in names}
     if dtype == "auto":
-        rates = {name: _gemm_gflops(torch.device(chosen), _DTYPES[name]) for name in ("fp32", "bf16")}
         dtype = "bf16" if rates["bf16"] > _BF16_MUST_GAIN * rates["fp32"] else "fp32"
     return Device(kind=chosen, name=_name(chosen), dtype=_DTYPES[dtype], threads=count, gemm_gflops=rates)
 

@@ -62,4 +62,5 @@ class Evaluator:
             progress.advance(n)
             check()
 
-        return rollouts.collect(engine, pool, self.prompts, sampling, self.rewards, self.decode, on_group)
+        pending = rollouts.sample(engine, pool, self.prompts, sampling, self.rewards, self.decode, on_group)
+        return rollouts.grade(self.prompts, pending, self.rewards)

@@ -14,7 +14,7 @@ from statistics import fmean
 
 import numpy as np
 
-from r1zero import rollouts, seeds
+from r1zero import rollouts, seeds, speed
 from r1zero.algorithms import Algorithm
 from r1zero.build import Parts
 from r1zero.data import order
@@ -32,14 +32,15 @@ def train(parts: Parts, session: Session) -> None:
     evaluate(parts, session)
     for step in session.steps():
         prompts = next_prompts(parts, session.position)
-        with session.clock("rollout"):
-            groups = sample_and_grade(parts, session, prompts, step)
+        groups = sample_and_grade(parts, session, prompts, step)
         session.folder.write_rollouts(step, rollouts.records(step, groups, recipe.rewards))
         samples = [to_samples(group, algorithm) for group in groups if algorithm.keep(group)]
         minibatches = [to_packs(parts, part, session) for part in split(samples, recipe.trainer.minibatches)]
         with session.clock("update"):
             metrics = rollouts.summary(groups, recipe.rewards) | update(parts, minibatches)
-        parts.publish_weights(step)
+        with session.clock("sync"):
+            parts.publish_weights(step)
+        metrics |= speeds(parts, session, groups, minibatches)
         session.finish_step(len(prompts), metrics, headline(metrics))
         alarm(metrics)
         evaluate(parts, session)
@@ -62,7 +63,10 @@ def sample_and_grade(parts: Parts, session: Session, prompts: list[Prompt], step
         progress.advance(recipe.algorithm.group_size)
         session.stop.check()
 
-    return rollouts.collect(parts.engine, parts.pool, prompts, sampling, recipe.rewards, parts.decode, on_group)
+    with session.clock("rollout"):
+        pending = rollouts.sample(parts.engine, parts.pool, prompts, sampling, recipe.rewards, parts.decode, on_group)
+    with session.clock("score"):
+        return rollouts.grade(prompts, pending, recipe.rewards)
 
 
 def to_samples(group: Group, algorithm: Algorithm) -> list[Sample]:
@@ -120,6 +124,16 @@ def update(parts: Parts, minibatches: Sequence[Sequence[Batch]]) -> dict[str, fl
         for name, value in {**means, "grad_norm": done.grad_norm, "lr": done.lr}.items():
             collected.setdefault(name, []).append(value)
     return {**{name: fmean(values) for name, values in collected.items()}, "updates/skipped": skipped}
+
+
+def speeds(
+    parts: Parts, session: Session, groups: Sequence[Group], minibatches: Sequence[Sequence[Batch]]
+) -> dict[str, float]:
+    rate, epochs = session.device.gemm_rate, parts.recipe.trainer.epochs
+    return {
+        **speed.rollout_metrics(parts.flops, groups, session.seconds("rollout"), rate),
+        **speed.update_metrics(parts.flops, minibatches, epochs, session.seconds("update"), rate),
+    }
 
 
 def evaluate(parts: Parts, session: Session) -> None:

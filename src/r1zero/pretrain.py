@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from r1zero import speed
 from r1zero.algorithms.losses import negative_log_likelihood
 from r1zero.checkpoint import rng
 from r1zero.checkpoint.folder import RunFolder
@@ -16,6 +17,7 @@ from r1zero.errors import UsageError
 from r1zero.interrupt import Stop
 from r1zero.log import log
 from r1zero.models.create import new_model, new_tokenizer
+from r1zero.models.flops import model_flops
 from r1zero.session import Session
 from r1zero.trainer.trainer import Trainer
 from r1zero.types import Batch, Sample, TokenLogprobs, TokenLoss
@@ -31,12 +33,15 @@ def pretrain(recipe: PretrainRecipe, device: Device, folder: RunFolder, stop: St
     model = new_model(recipe.model, tokenizer, dtype=device.dtype, device=device.torch_device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     log.info(f"{parameters:,} parameters, {len(tokenizer)} tokens, {len(samples)} documents from {recipe.data.path}")
+    flops = model_flops(model)
     trainer = Trainer(model, tokenizer, recipe.trainer, total_updates=recipe.run.steps)
     with Session(recipe, folder, device, trainer, stop) as session:
         for _ in session.steps():
             chosen = next_samples(samples, session.position, recipe)
             with session.clock("update"):
-                metrics = update(trainer, pack(chosen, tokens_per_pack=recipe.trainer.tokens_per_pack))
+                packs = pack(chosen, tokens_per_pack=recipe.trainer.tokens_per_pack)
+                metrics = update(trainer, packs)
+            metrics |= speed.update_metrics(flops, [packs], 1, session.seconds("update"), device.gemm_rate)
             session.finish_step(
                 len(chosen), metrics, f"loss {metrics['loss']:.4f}  grad_norm {metrics['grad_norm']:.3g}"
             )

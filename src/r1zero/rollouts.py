@@ -20,7 +20,11 @@ from r1zero.types import Completion, Group, Prompt, Rollout, Sampling
 _REFLECTION = re.compile(r"\b(wait|re-?check|retry|alternatively|however|let me check|double-?check)\b", re.IGNORECASE)
 
 
-def collect(
+# a prompt's completions with their text and the verdicts to come
+Pending = list[tuple[Completion, str, dict[str, Any]]]
+
+
+def sample(
     engine: RolloutEngine,
     pool: ScorerPool,
     prompts: Sequence[Prompt],
@@ -28,13 +32,10 @@ def collect(
     rewards: Rewards,
     decode: Callable[[Any], str],
     on_group: Callable[[], None],
-) -> list[Group]:
-    """Sample `sampling.n` rollouts per prompt and grade them, in the order of the prompts.
-
-    Grading runs in the pool while the engine goes on sampling. `on_group` is called as each group is sampled and may
-    raise to abandon the work.
-    """
-    pending: dict[int, list[tuple[Completion, str, dict[str, Any]]]] = {}
+) -> list[Pending]:
+    """Sample `sampling.n` rollouts per prompt, in the order of the prompts, and hand each group to the graders as soon
+    as it is there. `on_group` is called then and may raise to abandon the work."""
+    pending: dict[int, Pending] = {}
     for index, completions in engine.generate(prompts, sampling):
         prompt = prompts[index]
         texts = [prompt.prefill + decode(completion.token_ids) for completion in completions]
@@ -43,7 +44,12 @@ def collect(
             for completion, text in zip(completions, texts, strict=True)
         ]
         on_group()
-    return [_group(prompt, pending[index], rewards) for index, prompt in enumerate(prompts)]
+    return [pending[index] for index in range(len(prompts))]
+
+
+def grade(prompts: Sequence[Prompt], pending: Sequence[Pending], rewards: Rewards) -> list[Group]:
+    """Wait for the verdicts that are still out."""
+    return [_group(prompt, results, rewards) for prompt, results in zip(prompts, pending, strict=True)]
 
 
 def reflects(text: str) -> bool:
@@ -112,7 +118,7 @@ def _record(rollout: Rollout, rewards: Rewards) -> dict[str, Any]:
     }
 
 
-def _group(prompt: Prompt, pending: Sequence[tuple[Completion, str, dict[str, Any]]], rewards: Rewards) -> Group:
+def _group(prompt: Prompt, pending: Pending, rewards: Rewards) -> Group:
     rollouts = (
         Rollout(prompt=prompt, completion=completion, text=text, score=combine.combined(rewards, futures))
         for completion, text, futures in pending

@@ -37,6 +37,7 @@ class Session:
         self.position = 0  # data consumed by finished steps
         self._saved = -1
         self._seconds: dict[str, float] = {}
+        self._peaks: dict[str, float] = {}
         self._log_file = to_file(folder.log)
         begun = folder.begun
         folder.begin(recipe, device)
@@ -89,8 +90,10 @@ class Session:
         seconds = {
             f"seconds/{phase}": value for phase, value in {**self._seconds, "step": now - self._recorded}.items()
         }
-        self.sink.write(self.done, {**metrics, **seconds, "peak_memory_gib": self.device.peak_memory_gib()})
-        self._seconds, self._recorded = {}, now
+        peaks = {f"peak_memory_gib/{phase}": value for phase, value in self._peaks.items()}
+        peaks["peak_memory_gib"] = max([*self._peaks.values(), self.device.peak_memory_gib()])
+        self.sink.write(self.done, {**metrics, **seconds, **peaks})
+        self._seconds, self._peaks, self._recorded = {}, {}, now
         if now - self._shown < _QUIET_SECONDS and self.done < self.run.steps:
             return
         self._shown = now
@@ -104,10 +107,16 @@ class Session:
 
     @contextmanager
     def clock(self, phase: str) -> Iterator[None]:
-        """Adds the time inside to `seconds/PHASE` of the current step."""
+        """Adds the time inside to `seconds/PHASE` of the current step, and keeps the memory's peak."""
+        self.device.reset_peak_memory()
         start = time.monotonic()
         yield
-        self._seconds[phase] = self._seconds.get(phase, 0.0) + time.monotonic() - start
+        self._seconds[phase] = self.seconds(phase) + time.monotonic() - start
+        self._peaks[phase] = max(self._peaks.get(phase, 0.0), self.device.peak_memory_gib())
+
+    def seconds(self, phase: str) -> float:
+        """Time spent in a phase of the current step so far."""
+        return self._seconds.get(phase, 0.0)
 
     def save(self) -> None:
         """Publish a checkpoint of the finished steps."""
