@@ -21,6 +21,7 @@ KEYS = {
     "final_reflection_rate",
     "heldout_problems",
     "rl_seconds",
+    "total_seconds",
     "rl_steps",
     "seed",
 }

@@ -59,8 +59,10 @@ def test_rates() -> None:
     rollout = speed.rollout_metrics(flops, [group_of(4, [3, 1])], seconds=2.0, gemm_gflops=30.0)
     assert rollout == {"tokens_per_second/rollout": 2.0, "gflops/rollout": 3.0, "gemm_share/rollout": 0.1}
     packs = pack([sample_of(4, 3), sample_of(4, 2)], tokens_per_pack=7)
-    update = speed.update_metrics(flops, [packs], epochs=2, seconds=6.0, gemm_gflops=90.0)
+    update = speed.update_metrics(flops, [packs], lambda _: True, epochs=2, seconds=6.0, gemm_gflops=90.0)
     assert update["tokens/needed"] == 18 and update["tokens/computed"] == 26
     assert update["packing/efficiency"] == pytest.approx(9 / 13)
     assert update["tokens_per_second/update"] == 3.0
     assert update["gflops/update"] == pytest.approx(3 * 18 / 6) and update["gemm_share/update"] == pytest.approx(0.1)
+    measured = speed.update_metrics(flops, [packs], lambda _: False, epochs=2, seconds=6.0, gemm_gflops=90.0)
+    assert measured["gflops/update"] == pytest.approx(18 / 6)  # the forward pass alone

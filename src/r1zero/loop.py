@@ -117,7 +117,10 @@ def update(parts: Parts, minibatches: Sequence[Sequence[Batch]]) -> dict[str, fl
     collected: dict[str, list[float]] = {}
     skipped = 0
     for packs in [packs for _ in range(parts.recipe.trainer.epochs) for packs in minibatches if packs]:
-        shares = [parts.trainer.forward_backward(batch, parts.algorithm.loss) for batch in packs]
+        learning = [batch for batch in packs if parts.algorithm.learns_from(batch)] or packs[:1]
+        rest = [batch for batch in packs if batch not in learning]
+        shares = [parts.trainer.forward_backward(batch, parts.algorithm.loss) for batch in learning]
+        shares += [parts.trainer.forward(batch, parts.algorithm.loss) for batch in rest]
         done = parts.trainer.step()
         skipped += done.skipped
         means = {name: sum(share[name] for share in shares) for name in shares[0]}
@@ -132,7 +135,9 @@ def speeds(
     rate, epochs = session.device.gemm_rate, parts.recipe.trainer.epochs
     return {
         **speed.rollout_metrics(parts.flops, groups, session.seconds("rollout"), rate),
-        **speed.update_metrics(parts.flops, minibatches, epochs, session.seconds("update"), rate),
+        **speed.update_metrics(
+            parts.flops, minibatches, parts.algorithm.learns_from, epochs, session.seconds("update"), rate
+        ),
     }
 
 

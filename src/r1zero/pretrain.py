@@ -41,7 +41,9 @@ def pretrain(recipe: PretrainRecipe, device: Device, folder: RunFolder, stop: St
             with session.clock("update"):
                 packs = pack(chosen, tokens_per_pack=recipe.trainer.tokens_per_pack)
                 metrics = update(trainer, packs)
-            metrics |= speed.update_metrics(flops, [packs], 1, session.seconds("update"), device.gemm_rate)
+            metrics |= speed.update_metrics(
+                flops, [packs], lambda _: True, 1, session.seconds("update"), device.gemm_rate
+            )
             session.finish_step(
                 len(chosen), metrics, f"loss {metrics['loss']:.4f}  grad_norm {metrics['grad_norm']:.3g}"
             )

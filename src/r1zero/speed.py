@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from r1zero.models.flops import NOTHING, ModelFlops, Work, causal_pairs
 from r1zero.types import Batch, Group
@@ -50,13 +50,20 @@ def rollout_metrics(
 
 
 def update_metrics(
-    flops: ModelFlops, minibatches: Sequence[Sequence[Batch]], epochs: int, seconds: float, gemm_gflops: float
+    flops: ModelFlops,
+    minibatches: Sequence[Sequence[Batch]],
+    learns: Callable[[Batch], bool],
+    epochs: int,
+    seconds: float,
+    gemm_gflops: float,
 ) -> Mapping[str, float]:
-    """The same for training, over needed tokens only; and how many tokens were computed for them."""
-    works = [needed(packs) for packs in minibatches]
-    work = sum(works, NOTHING)
+    """The same for training, over needed tokens only; and how many tokens were computed for them. A pack that nothing
+    is learned from needs its forward pass, for the metrics."""
+    learned = sum((needed(filter(learns, packs)) for packs in minibatches), NOTHING)
+    measured = sum((needed(batch for batch in packs if not learns(batch)) for packs in minibatches), NOTHING)
+    work = learned + measured
     computed = sum(len(batch.token_ids) for packs in minibatches for batch in packs)
-    gflops = epochs * flops.training(work) / seconds / 1e9
+    gflops = epochs * (flops.training(learned) + flops.forward(measured)) / seconds / 1e9
     return {
         "tokens/needed": epochs * work.tokens,
         "tokens/computed": epochs * computed,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -57,3 +59,11 @@ def test_means(mean: str) -> None:
     (batch,) = pack(samples, tokens_per_pack=50, loss_mean=mean, longest_response=10)  # pyright: ignore
     expected = {"token": [1 / 8] * 8, "sequence": [1 / 4] * 2 + [1 / 12] * 6, "constant": [1 / 20] * 8}[mean]
     assert batch.weight.tolist() == pytest.approx(expected)
+
+
+def test_groups_without_advantages_have_packs_of_their_own() -> None:
+    samples = random_samples([(2, [2, 6]), (3, [4]), (4, [5])])
+    flat = [replace(sample, advantages=np.zeros(len(sample.mask), dtype=np.float32)) for sample in samples[2:3]]
+    packs = pack([*samples[:2], *flat, samples[3]], tokens_per_pack=100)
+    assert [bool(batch.advantages.any()) for batch in packs] == [True, False]
+    assert sum(float(batch.weight.sum()) for batch in packs) == pytest.approx(1)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -45,6 +47,26 @@ def gradient(trainer: Trainer, packs: list[Batch], loss: Any = GRPO) -> dict[str
 def worst(left: dict[str, Tensor], right: dict[str, Tensor]) -> float:
     assert left.keys() == right.keys()
     return max(float((left[name] - right[name]).abs().max()) for name in left)
+
+
+def test_packs_without_advantages_have_no_gradient(model: Any) -> None:
+    """What `learns_from` promises: left out of the backward pass, the gradient and the metrics are the same."""
+    trainer = trainer_of(model)
+    plain = build(Algorithm(group_size=4, kl=None))
+    flat = [replace(sample, advantages=np.zeros_like(sample.advantages)) for sample in SAMPLES[:4]]
+    packs = pack([*flat, *SAMPLES[4:]], tokens_per_pack=1000)
+    learning, rest = packs
+    assert plain.learns_from(learning) and not plain.learns_from(rest)
+    assert build(Algorithm(group_size=4, kl=None, entropy=0.01)).learns_from(rest)
+    assert build(Algorithm(group_size=4, kl=0.1)).learns_from(rest)
+    both = trainer.forward_backward(rest, plain.loss)
+    assert (
+        max(float(master.grad.abs().max()) for master in trainer.masters.masters.values() if master.grad is not None)
+        == 0
+    )
+    trainer.discard_gradients()
+    assert trainer.forward(rest, plain.loss) == pytest.approx(both)
+    assert not trainer.masters.gradients()
 
 
 @pytest.mark.parametrize("mean", ["token", "sequence", "constant"])

@@ -20,6 +20,7 @@ class Algorithm:
     loss              the policy's log-probabilities of a batch -> loss and metrics per token
     keep              whether a group is trained on
     needs_reference   whether `loss` reads `batch.reference_logprobs`
+    advantage_alone   whether a token's gradient has its advantage as a factor
     """
 
     name: str
@@ -27,3 +28,8 @@ class Algorithm:
     loss: Loss
     keep: Callable[[Group], bool]
     needs_reference: bool = False
+    advantage_alone: bool = False
+
+    def learns_from(self, batch: Batch) -> bool:
+        """Whether the batch can have a gradient; one that cannot needs no backward pass."""
+        return not self.advantage_alone or bool(batch.advantages.any())

@@ -20,6 +20,7 @@ def grpo(settings: config.Algorithm) -> Algorithm:
         loss=partial(grpo_loss, settings=settings),
         keep=keep,
         needs_reference=settings.kl is not None,
+        advantage_alone=not settings.kl and not settings.entropy,
     )
 
 

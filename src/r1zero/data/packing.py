@@ -27,6 +27,10 @@ class _Shared:
     samples: list[tuple[Sample, np.ndarray]]
 
     @property
+    def learns(self) -> bool:
+        return any(sample.advantages.any() for sample, _ in self.samples)
+
+    @property
     def tokens(self) -> int:
         return len(self.prompt_ids) + sum(len(sample.response_ids) for sample, _ in self.samples)
 
@@ -41,7 +45,8 @@ def pack(
     """All samples of one optimizer step as packs of at most `tokens_per_pack` tokens.
 
     The weights of all packs together make the mean: of tokens, 1/N each; of sequences, 1/(S R_i); constant,
-    1/(S `longest_response`) (Dr. GRPO, arXiv 2503.20783). Samples without a token to learn are left out.
+    1/(S `longest_response`) (Dr. GRPO, arXiv 2503.20783). Samples without a token to learn are left out; groups whose
+    advantages are all 0 have packs of their own, since some losses need no backward pass for them.
     """
     learnable = [sample for sample in samples if sample.mask.any()]
     total = sum(int(sample.mask.sum()) for sample in learnable)
@@ -51,7 +56,9 @@ def pack(
         "constant": lambda sample: 1 / (len(samples) * longest_response),
     }[loss_mean]
     weighted = [(sample, np.full(len(sample.mask), weigh(sample), dtype=np.float32)) for sample in learnable]
-    return [_batch(bin_) for bin_ in _bins(_shared(weighted, tokens_per_pack), tokens_per_pack)]
+    groups = _shared(weighted, tokens_per_pack)
+    kinds = [group for group in groups if group.learns], [group for group in groups if not group.learns]
+    return [_batch(bin_) for kind in kinds for bin_ in _bins(kind, tokens_per_pack)]
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:

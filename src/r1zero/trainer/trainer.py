@@ -61,12 +61,22 @@ class Trainer:
         """Add one pack's gradient. Returns its share of the loss and of the loss's metrics; the shares of all packs of
         a step add up to the step's means."""
         self.model.train()
+        total, shares = self._shares(batch, loss)
+        total.backward()
+        return shares
+
+    @torch.no_grad()
+    def forward(self, batch: Batch, loss: Loss) -> dict[str, float]:
+        """The same shares without the gradient: for a pack that has none."""
+        self.model.train()
+        return self._shares(batch, loss)[1]
+
+    def _shares(self, batch: Batch, loss: Loss) -> tuple[Tensor, dict[str, float]]:
         batch = to_device(batch, self.model.device)
         result = loss(token_logprobs(self.model, batch, self.temperature), batch)
         total = (result.value * batch.weight).sum()
-        total.backward()
         shares = {name: float((value * batch.weight).sum()) for name, value in result.metrics.items()}
-        return {"loss": float(total.detach()), **shares}
+        return total, {"loss": float(total.detach()), **shares}
 
     def step(self) -> Update:
         """Apply the summed gradients and publish the new weights."""

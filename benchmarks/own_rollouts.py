@@ -1,0 +1,69 @@
+"""Sampling by r1zero's engine, one batch for each line of JSON on standard input; and what its products alone would
+take."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from r1zero import device
+from r1zero.engine.native import NativeEngine
+from r1zero.models.load import load_model
+from r1zero.types import Problem, Prompt, Sampling
+
+
+def products_seconds(model: Any, rows: int, repeats: int = 5) -> float:
+    """Best time of all of a forward pass's matrix products on `rows` tokens, and nothing else."""
+    layers = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    inputs = {
+        width: torch.randn(rows, width, dtype=model.dtype, device=model.device)
+        for width in {layer.in_features for layer in layers}
+    }
+    best = float("inf")
+    with torch.inference_mode():
+        for _ in range(repeats):
+            start = time.perf_counter()
+            for layer in layers:
+                layer(inputs[layer.in_features])
+            best = min(best, time.perf_counter() - start)
+    return best
+
+
+def body_seconds(model: Any, rows: int) -> float:
+    """The same without the output layer: prompts need no logits."""
+    head = model.get_output_embeddings()
+    hidden = torch.randn(rows, head.in_features, dtype=model.dtype, device=model.device)
+    with torch.inference_mode():
+        head(hidden)
+        start = time.perf_counter()
+        head(hidden)
+        return products_seconds(model, rows) - (time.perf_counter() - start)
+
+
+def main() -> None:
+    path, threads = sys.argv[1], int(sys.argv[2])
+    chosen = device.select("auto", "auto", threads)
+    model, tokenizer = load_model(path, dtype=chosen.dtype, device=chosen.torch_device)
+    engine = NativeEngine(model, tokenizer, kv_cache_gib=6)
+    problem = Problem(id="", question="", answer="", source="")
+    print(json.dumps({"ready": True}), flush=True)
+    for number, line in enumerate(sys.stdin):
+        order = json.loads(line)
+        prompts = [Prompt(problem=problem, token_ids=np.array(ids, dtype=np.int32)) for ids in order["prompts"]]
+        sampling = Sampling(n=order["n"], max_new_tokens=order["new_tokens"], seed=number)
+        start = time.perf_counter()
+        tokens = sum(len(one.token_ids) for _, group in engine.generate(prompts, sampling) for one in group)
+        seconds = time.perf_counter() - start
+        rows = len(prompts) * order["n"]
+        products = (order["new_tokens"] - 1) * products_seconds(model, rows)
+        products += body_seconds(model, min(4096, sum(map(len, order["prompts"]))))
+        print(json.dumps({"seconds": seconds, "tokens": tokens, "products_seconds": products}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
