@@ -66,8 +66,9 @@ class _TargetLogprobs(torch.autograd.Function):
         for rows in _slices(count, _ROWS):
             logits = _tempered(head.logits(hidden[rows]), temperature)
             logp = torch.log_softmax(logits, dim=-1)
-            logprobs[rows] = logp.gather(1, targets[rows, None]).squeeze(1)
-            log_total[rows] = logits[:, 0] - logp[:, 0]
+            chosen = targets[rows, None]
+            logprobs[rows] = logp.gather(1, chosen).squeeze(1)
+            log_total[rows] = logits.gather(1, chosen).squeeze(1) - logprobs[rows]
             entropy[rows] = -torch.exp(logp, out=logits).mul_(logp).sum(-1)
         ctx.save_for_backward(hidden, targets, log_total, entropy)
         ctx.head, ctx.temperature = head, temperature
