@@ -105,12 +105,13 @@ class DecodePlan:
         self.longest = int((prompt_lengths[slots] + lengths).max())
         self.used = len(prompt_lengths)
         self.members, self.place = _members(slots, self.used)
-        device = slots.device
-        steps = torch.arange(self.prompt, device=device)
-        self.no_prompt = (steps >= prompt_lengths[slots, None])[:, None, None]  # [B, 1, 1, P]
-        steps = torch.arange(self.live, device=device)
-        self.no_token = (steps > lengths[:, None])[:, None, None]  # [B, 1, 1, R]
-        self.all_rows = torch.arange(self.rows, device=device)
+        # all groups are whole and in order, so the grid is the rows as they lie
+        expected = torch.arange(self.used * self.members, device=slots.device)
+        self.complete = torch.equal(slots * self.members + self.place, expected)
+        no_prompt = torch.arange(self.prompt, device=slots.device) >= prompt_lengths[slots, None]
+        no_token = torch.arange(self.live, device=slots.device) > lengths[:, None]
+        self.hidden = torch.cat((no_prompt, no_token), dim=1)[:, None, None]  # [B, 1, 1, P + R]
+        self.all_rows = torch.arange(self.rows, device=slots.device)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         store = self.cache.layer(layer, key, value)
@@ -119,13 +120,7 @@ class DecodePlan:
         queries = (query.transpose(0, 1) * scale).unflatten(1, (key.shape[0], -1))  # [B, Hkv, g, D]
         own = queries @ store.suffix_keys[: self.rows, :, :, : self.live]  # [B, Hkv, g, R]
         shared = self._rows(self._grid(queries) @ store.prefix_keys[: self.used, :, :, : self.prompt])
-        scores = torch.cat(
-            (
-                shared.float().masked_fill_(self.no_prompt, -math.inf),
-                own.float().masked_fill_(self.no_token, -math.inf),
-            ),
-            dim=-1,
-        )
+        scores = torch.cat((shared, own), dim=-1).float().masked_fill_(self.hidden, -math.inf)
         weights = torch.softmax(scores, dim=-1).to(value.dtype)
         prompt_weights, own_weights = weights.split((self.prompt, self.live), dim=-1)
         mixed = own_weights @ store.suffix_values[: self.rows, :, : self.live]
@@ -134,12 +129,16 @@ class DecodePlan:
 
     def _grid(self, rows: Tensor) -> Tensor:  # [B, Hkv, g, X] -> [S, Hkv, members g, X]
         heads, shared_by, width = rows.shape[1:]
-        grid = rows.new_zeros(self.used, self.members, heads, shared_by, width)
-        grid[self.slots, self.place] = rows
+        if self.complete:
+            grid = rows.unflatten(0, (self.used, self.members))
+        else:
+            grid = rows.new_zeros(self.used, self.members, heads, shared_by, width)
+            grid[self.slots, self.place] = rows
         return grid.transpose(1, 2).reshape(self.used, heads, -1, width)
 
     def _rows(self, grid: Tensor) -> Tensor:  # [S, Hkv, members g, X] -> [B, Hkv, g, X]
-        return grid.unflatten(2, (self.members, -1))[self.slots, :, self.place]
+        unfolded = grid.unflatten(2, (self.members, -1))
+        return unfolded.transpose(1, 2).flatten(0, 1) if self.complete else unfolded[self.slots, :, self.place]
 
 
 def _members(slots: Tensor, used: int) -> tuple[int, Tensor]:
