@@ -12,7 +12,7 @@ import torch
 from r1zero.data.packing import pack
 from r1zero.engine.native import NativeEngine
 from r1zero.models import fetch
-from r1zero.models.load import load_model
+from r1zero.models.load import load_model, stop_token_ids
 from r1zero.trainer.trainer import frozen_logprobs
 from r1zero.types import Prompt, Sample, Sampling
 
@@ -55,12 +55,13 @@ def prompts_of(tokenizer: Any, count: int) -> list[Prompt]:
 def test_greedy_equals_transformers_on_50_prompts(ours: tuple[Any, Any], reference: Any) -> None:
     model, tokenizer = ours
     prompts = prompts_of(tokenizer, 50)
-    sampling = Sampling(n=1, temperature=0, max_new_tokens=24)
+    ends = stop_token_ids(model, tokenizer)
+    sampling = Sampling(n=1, temperature=0, max_new_tokens=24, stop_token_ids=ends)
     engine = NativeEngine(model, tokenizer, kv_cache_gib=1)
     found = dict(engine.generate(prompts, sampling))
     for index, prompt in enumerate(prompts):
         ids = torch.from_numpy(prompt.token_ids).long()[None]
-        settings = {"do_sample": False, "max_new_tokens": 24, "min_new_tokens": 24, "pad_token_id": 0}
+        settings = {"do_sample": False, "max_new_tokens": 24, "pad_token_id": 0, "eos_token_id": list(ends)}
         expected = reference.generate(ids, attention_mask=torch.ones_like(ids), **settings)[0, ids.shape[1] :]
         assert found[index][0].token_ids.tolist() == expected.tolist(), index
 
