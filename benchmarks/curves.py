@@ -18,6 +18,7 @@ CURVES = {
     "reflection_rate": "reflection rate",
     "entropy": "entropy (nats per token)",
 }
+RATES = ("accuracy", "reflection_rate")
 
 
 def draw(runs: list[Path], out: Path) -> None:
@@ -35,7 +36,8 @@ def draw(runs: list[Path], out: Path) -> None:
             ]
             axis.plot(*zip(*held_out, strict=True), "o", color="#d9480f", markersize=5) if held_out else None
             axis.set_title(title, loc="left")
-            axis.set_ylim(bottom=0)
+            highest = max(*curves[name].values, *(value for _, value in held_out), 0)
+            axis.set_ylim(0, 1.02 if name in RATES else 1.1 * highest)
         row[0].set_ylabel(run.name)
     for axis in axes[-1]:
         axis.set_xlabel("RL step (dots: held-out problems)")
