@@ -1,10 +1,10 @@
 # make demo   set up and watch a base model learn to reason        make test    set up and run the tests
-# make check  lint, format, types, import rules                    make bench   measurements (docs/LOG.md, README)
+# make check  lint, format, types, import rules                    make bench   measurements (docs/performance.md)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-tiny test test-slow test-gpu check bench setup clean
+.PHONY: demo demo-tiny test test-slow test-gpu check bench bench-gpu setup clean
 
 setup: $(VENV)/.ready
 
@@ -35,8 +35,16 @@ check: setup
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest tests/test_layers.py
 
+# what needs no peers and no data; the others say on their first lines what they need
 bench: setup
-	$(BIN)/python benchmarks/demo_seeds.py
+	$(BIN)/python benchmarks/sampler.py
+	$(BIN)/python benchmarks/train_roofline.py
+	$(BIN)/python benchmarks/scaling.py
+
+bench-gpu: setup
+	$(BIN)/python benchmarks/decode_roofline.py --model qwen2.5-1.5b
+	$(BIN)/python benchmarks/decode_roofline.py --model qwen2.5-1.5b --rows 256
+	$(BIN)/python benchmarks/train_roofline.py --models smollm2-135m qwen2.5-1.5b qwen2.5-7b
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -17,32 +18,23 @@ from r1zero.models.load import load_model
 from r1zero.types import Problem, Prompt, Sampling
 
 
-def products_seconds(model: Any, rows: int, repeats: int = 5) -> float:
-    """Best time of all of a forward pass's matrix products on `rows` tokens, and nothing else."""
+def products_seconds(model: Any, rows: int, *, head: bool = True, repeats: int = 9) -> float:
+    """Median time of all of a forward pass's matrix products on `rows` tokens, and nothing else. Prompts need no
+    `head`: no logits."""
     layers = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    layers = [layer for layer in layers if head or layer is not model.get_output_embeddings()]
     inputs = {
         width: torch.randn(rows, width, dtype=model.dtype, device=model.device)
         for width in {layer.in_features for layer in layers}
     }
-    best = float("inf")
+    seconds = []
     with torch.inference_mode():
         for _ in range(repeats):
             start = time.perf_counter()
             for layer in layers:
                 layer(inputs[layer.in_features])
-            best = min(best, time.perf_counter() - start)
-    return best
-
-
-def body_seconds(model: Any, rows: int) -> float:
-    """The same without the output layer: prompts need no logits."""
-    head = model.get_output_embeddings()
-    hidden = torch.randn(rows, head.in_features, dtype=model.dtype, device=model.device)
-    with torch.inference_mode():
-        head(hidden)
-        start = time.perf_counter()
-        head(hidden)
-        return products_seconds(model, rows) - (time.perf_counter() - start)
+            seconds.append(time.perf_counter() - start)
+    return median(seconds)
 
 
 def main() -> None:
@@ -61,7 +53,7 @@ def main() -> None:
         seconds = time.perf_counter() - start
         rows = len(prompts) * order["n"]
         products = (order["new_tokens"] - 1) * products_seconds(model, rows)
-        products += body_seconds(model, min(4096, sum(map(len, order["prompts"]))))
+        products += products_seconds(model, sum(map(len, order["prompts"])), head=False, repeats=3)
         print(json.dumps({"seconds": seconds, "tokens": tokens, "products_seconds": products}), flush=True)
 
 

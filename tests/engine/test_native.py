@@ -18,6 +18,8 @@ from r1zero.types import Sample, Sampling
 from ..conftest import ByteTokenizer, random_prompts, small_model
 from .contract import PROMPTS, SAMPLING, check_engine, everything, greedy_by_transformers, same
 
+_BYTES_PER_TOKEN = 2 * 2 * 2 * 8 * 4  # keys and values, layers, heads, width, fp32: the small model's
+
 
 def engine_of(model: Any, gib: float = 1.0) -> NativeEngine:
     return NativeEngine(model, ByteTokenizer(), kv_cache_gib=gib)
@@ -68,9 +70,8 @@ def test_a_small_budget_gives_the_same_samples_later(model: Any, groups_that_fit
     prompts = random_prompts([4, 7, 2, 7, 3, 1, 6, 5, 2, 7])
     sampling = Sampling(n=3, max_new_tokens=16, stop_token_ids=frozenset(range(3, 12)), seed=1)
     free = everything(engine_of(model), prompts, sampling)
-    per_token = 2 * 2 * 2 * 8 * 4  # keys and values, layers, heads, width, bytes
     tokens = groups_that_fit * (2 * 7 + 3 * 16)
-    tight = everything(engine_of(model, gib=tokens * per_token / 2**30), prompts, sampling)
+    tight = everything(engine_of(model, gib=tokens * _BYTES_PER_TOKEN / 2**30), prompts, sampling)
     assert all(same(free[index], tight[index]) for index in free)
     lengths = {len(completion.token_ids) for group in free.values() for completion in group}
     assert len(lengths) > 5, "rows must finish at different times for this to be a test"
@@ -133,3 +134,26 @@ def test_sampling_is_seeded_per_row_not_per_batch(model: Any) -> None:
         engine_of(model), PROMPTS, Sampling(n=3, max_new_tokens=12, stop_token_ids=SAMPLING.stop_token_ids, seed=5)
     )
     assert not same(other[0], together[0])
+
+
+def test_abort_yields_what_was_sampled_and_drops_what_waits(model: Any) -> None:
+    prompts = random_prompts([4, 7, 2, 7, 3, 1])
+    sampling = Sampling(n=3, max_new_tokens=16, stop_token_ids=frozenset(range(3, 12)), seed=1)
+    whole = everything(engine_of(model), prompts, sampling)
+    engine = engine_of(model, gib=2 * (2 * 7 + 3 * 16) * _BYTES_PER_TOKEN / 2**30)
+    taken = {}
+    for index, completions in engine.generate(prompts, sampling):
+        taken[index] = completions
+        engine.abort()
+    assert 1 < len(taken) < len(prompts), "some were in progress, some were waiting"
+    reasons = set()
+    for index, completions in taken.items():
+        for completion, full in zip(completions, whole[index], strict=True):
+            count = len(completion.token_ids)
+            reasons.add(completion.finish_reason)
+            assert completion.finish_reason == ("abort" if count < len(full.token_ids) else full.finish_reason)
+            assert completion.token_ids.tolist() == full.token_ids[:count].tolist()
+            np.testing.assert_allclose(completion.logprobs, full.logprobs[:count], atol=1e-5)
+    assert "abort" in reasons
+    again = everything(engine, prompts, sampling)
+    assert all(same(again[index], whole[index]) for index in whole), "the next call is as if nothing had been"

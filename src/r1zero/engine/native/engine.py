@@ -67,9 +67,11 @@ class NativeEngine:
         self.kv_cache_gib = kv_cache_gib
         self.version = 0
         self._cache: Cache | None = None
+        self._aborted = False
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, tuple[Completion, ...]]]:
         """Yields (index, completions) as groups finish. The order depends on the sampled lengths alone."""
+        self._aborted = False
         if not prompts:
             return
         shape = self._shape(prompts, sampling)
@@ -80,11 +82,20 @@ class NativeEngine:
         batch = _Batch(self, self._cache, sampling)
         waiting = deque(_Group(index, prompt) for index, prompt in enumerate(prompts))
         while waiting or batch.rows:
-            with torch.inference_mode():
-                finished = batch.admit(waiting) if waiting else []
-                finished += batch.decode() if batch.rows else []
+            if self._aborted:
+                waiting.clear()
+                finished = batch.abort()
+            else:
+                with torch.inference_mode():
+                    finished = batch.admit(waiting) if waiting else []
+                    finished += batch.decode() if batch.rows else []
             for group in finished:
                 yield group.index, tuple(group.completions[number] for number in range(sampling.n))
+
+    def abort(self) -> None:
+        """End the running `generate`: it yields the groups in progress as they are, unfinished completions with finish
+        reason `abort`, and drops the prompts still waiting. Callable from its consumer or another thread."""
+        self._aborted = True
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         """Copy what is not already ours; tensors that share our storage are up to date by definition."""
@@ -170,6 +181,13 @@ class _Batch:
         newest = self._tensor([row.tokens[-1] for row in self.rows])
         hidden = hidden_states(self.engine.model, newest, positions, plan)
         return self._sample(hidden, self.rows)
+
+    def abort(self) -> list[_Group]:
+        """All groups, their unfinished rows cut off where they are."""
+        for row in self.rows:
+            row.group.completions[row.number] = row.completion("abort", self.engine.version)
+        finished, self.rows, self.groups = self.groups, [], []
+        return finished
 
     def _room(self, admitted: int) -> bool:
         slots = len(self.groups) + admitted < self.cache.shape.slots
