@@ -8,7 +8,7 @@ from typing import Literal
 
 from r1zero.errors import UsageError, suggest
 from r1zero.rewards import format as layout
-from r1zero.rewards import math
+from r1zero.rewards import mindspeed
 from r1zero.types import Problem, Score
 
 Verifier = Callable[[Problem, str], Score]
@@ -24,8 +24,8 @@ class Entry:
 
 
 VERIFIERS: dict[str, Entry] = {
-    "acc": Entry(math.acc, "accuracy"),
-    "base_acc": Entry(math.base_acc, "accuracy"),
+    "acc": Entry(mindspeed.acc, "accuracy"),
+    "base_acc": Entry(mindspeed.base_acc, "accuracy"),
     "strict_format": Entry(layout.strict_format, "format"),
     "boxed": Entry(layout.boxed, "format"),
 }
