@@ -124,4 +124,4 @@ def test_weighted_sum_and_worst_verdict(pool: ScorerPool) -> None:
     hostile = combine.combined(rewards, combine.submit(pool, rewards, PROBLEM, HOSTILE))
     assert (hostile.value, hostile.parts, hostile.verdict) == (-0.25, {"acc": 0.0, "strict_format": -0.5}, "timeout")
     assert hostile.detail == "acc: no verdict within 2 s"
-    assert combine.full_marks(rewards, score, "accuracy") == combine.full_marks(rewards, score, "format") == 1.0
+    assert combine.full_marks(score, "accuracy") == combine.full_marks(score, "format") == 1.0

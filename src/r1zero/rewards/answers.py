@@ -12,7 +12,9 @@ from r1zero.rewards.math.choice import of_reference, of_response
 from r1zero.rewards.math.extract import final_answer
 from r1zero.types import Problem, Score
 
-_ORZ_ANSWER = re.compile(r"<answer>((?:(?!<answer>|</answer>).)*?\\boxed\{((?:(?!</answer>).)*)\}(?:(?!</answer>).)*)</answer>", re.DOTALL)
+_ORZ_ANSWER = re.compile(
+    r"<answer>((?:(?!<answer>|</answer>).)*?\\boxed\{((?:(?!</answer>).)*)\}(?:(?!</answer>).)*)</answer>", re.DOTALL
+)
 _FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
 
 

@@ -1,4 +1,5 @@
-"""MindSpeed-RL's ten rule rewards by their names and with their values; equality is `r1zero.rewards.math`.
+"""MindSpeed-RL's rule rewards by their names and with their values (`strict_format` is in `format.py`); equality is
+`r1zero.rewards.math`.
 
 Mended: no verdict depends on what is in a one-second queue; `format` no longer accepts lines after `</answer>`; `step` counts
 numbered lists anywhere; a reference answer that cannot be judged is a verdict and not a wrong answer.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from r1zero.rewards.format import last_box, strict_format, think_then_boxed_answer
+from r1zero.rewards.format import last_box, think_then_boxed_answer
 from r1zero.rewards.math import UNVERIFIABLE, equivalent, judge, verifiable
 from r1zero.rewards.math.extract import boxes, first_turn
 from r1zero.types import Problem, Score
@@ -17,8 +18,6 @@ _LAYOUT = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>", re.DOTALL)
 _STEP = re.compile(r"Step \d+:|^\d+\.|\n-|\n\*|First,|Second,|Next,|Finally,", re.MULTILINE)
 _MINERVA = re.compile(r"Answer\s*:\s*([^\n]+)", re.IGNORECASE)
 _TOOL_CALL = re.compile(r"<tool_call>|<code>")
-
-__all__ = ["strict_format"]
 
 
 def acc(problem: Problem, text: str) -> Score:

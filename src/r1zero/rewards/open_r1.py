@@ -1,7 +1,7 @@
-"""Open-R1's rewards that look at the text alone; those that need the group or the length are in `length.py`.
+"""Open-R1's rewards that look at the text alone; its `accuracy` is `math`, its `reasoning_steps` is `step`, and those that
+need the length or the group are in `length.py`.
 
-Mended: anchors mean the end of the text and not of a line; numbered lists count on every line; the judgement takes the
-reference first; a reference answer that cannot be judged is a verdict and neither 0 nor 1.
+Mended: anchors mean the end of the text and not of a line; the judgement takes the reference first; a reference answer that cannot be judged is a verdict and neither 0 nor 1.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from r1zero.rewards.math import UNVERIFIABLE, judge
-from r1zero.rewards.mindspeed import step
+from r1zero.rewards.answers import math
 from r1zero.types import Problem, Score
 
 _FORMAT = re.compile(r"<think>\n.*?\n</think>\n<answer>\n.*?\n</answer>", re.DOTALL)
@@ -30,18 +29,10 @@ _SCRIPTS = {  # language -> its letters
 }
 
 
-def accuracy(problem: Problem, text: str) -> Score:
-    """1 if the final answer is right, 0 otherwise."""
-    verdict = judge(problem.answer, text)
-    if verdict.outcome == "unverifiable":
-        return Score(value=0.0, verdict="unverifiable", detail=UNVERIFIABLE)
-    return Score(value=float(verdict.outcome == "right"), detail=verdict.detail)
-
-
 def think_accuracy(problem: Problem, text: str) -> Score:
-    """`accuracy` of what follows the last `</think>`; 0 without one."""
+    """The judgement of what follows the last `</think>`; 0 without one."""
     _, closed, answer = text.rpartition("</think>")
-    return accuracy(problem, answer if closed else "")
+    return math(problem, answer if closed else "")
 
 
 def think_format(problem: Problem, text: str) -> Score:
@@ -60,12 +51,9 @@ def tag_count(problem: Problem, text: str) -> Score:
     return Score(value=sum(0.25 for tag in _TAGS if text.count(tag) == 1))
 
 
-def reasoning_steps(problem: Problem, text: str) -> Score:
-    """A third for each sign of a step, at most 1; the same signs as MindSpeed-RL's `step`."""
-    return step(problem, text)
-
-
-def repetition_penalty(problem: Problem, text: str, *, n: int = 3, penalty: float = -1.0, language: str = "en") -> Score:
+def repetition_penalty(
+    problem: Problem, text: str, *, n: int = 3, penalty: float = -1.0, language: str = "en"
+) -> Score:
     """`penalty` times the share of n-grams that occurred before: words in lower case, or characters for `zh` and `ja`.
     0 for a text shorter than n. Raises ValueError for a positive penalty."""
     if penalty > 0 or n < 1:
@@ -89,5 +77,7 @@ def language_consistency(problem: Problem, text: str, *, language: str = "en") -
 def code_format(problem: Problem, text: str, *, language: str = "python") -> Score:
     """1 for a think block and an answer block that holds a fenced block of the language; 0 otherwise."""
     layout = _SOFT_FORMAT.fullmatch(text) is not None
-    languages = {_LANGUAGES.get(name.lower(), name.lower()) for name in _CODE_BLOCK.findall(text.rpartition("<answer>")[2])}
+    languages = {
+        _LANGUAGES.get(name.lower(), name.lower()) for name in _CODE_BLOCK.findall(text.rpartition("<answer>")[2])
+    }
     return Score(value=float(layout and language in languages))

@@ -13,7 +13,7 @@ from typing import Any
 import mpmath
 
 from r1zero.rewards.math import regions
-from r1zero.rewards.math.evaluate import TooLarge, Undefined, exact
+from r1zero.rewards.math.evaluate import TooLarge, Undefined, exact, exact_or_none
 from r1zero.rewards.math.expression import MINUS_ONE, Node, negative, variables
 from r1zero.rewards.math.formulas import number, proportional, same
 
@@ -235,14 +235,18 @@ def _formulas(gold: Formula, answer: Formula) -> bool:
 
 
 def _marked(gold: Formula, answer: Formula) -> bool:
-    """One side has a percent or degree sign: it may have been left out, or the other side is its plain value."""
+    """One side has a percent or degree sign. 28% is 0.28; and as the sign is often left out, 28% is 28 too, but 0.5% is not
+    0.5: a number below 1 is a share itself."""
     marked, other = (gold, answer) if gold.unit in ("%", "°") else (answer, gold)
     if other.unit not in ("", "rad"):
         return False
     plain: Node = ("multiply", ("number", Fraction(1, 100)), marked.node)
     if marked.unit == "°":
         plain = ("multiply", ("number", Fraction(1, 180)), ("variable", "π"), marked.node)
-    return same(plain, other.node) or (not other.unit and same(marked.node, other.node))
+    if same(plain, other.node):
+        return True
+    share = marked.unit == "%" and (value := exact_or_none(marked.node)) is not None and abs(value) < 1
+    return not other.unit and not share and same(marked.node, other.node)
 
 
 def _rounds(decimal: Formula, value: Formula) -> bool:

@@ -16,6 +16,8 @@ from r1zero.rewards.math.structure import Text, Value, parts
 MAX_CHARACTERS = 400
 MAX_OPERATIONS = 300
 MAX_EXPONENT = 200
+MAX_TERMS = 1_000
+MAX_INTEGRAND = 12
 _TOO_MUCH = (
     re.compile(r"\d{40}"),
     re.compile(r"\^\s*\{?\s*\(?\s*[-+]?\d{4}"),  # a large exponent
@@ -60,14 +62,34 @@ def _parsed(text: str) -> Any | None:
 
 
 def _bounded(tree: Any) -> bool:
+    """Whether math-verify may evaluate a tree: few operations, small exponents, short sums, simple integrands."""
     import sympy
 
     if isinstance(tree, sympy.MatrixBase):
         return all(_bounded(entry) for entry in tree.flat())
     if sympy.count_ops(tree, visual=False) > MAX_OPERATIONS:
         return False
-    powers = [part.exp for part in sympy.preorder_traversal(tree) if isinstance(part, sympy.Pow)]
-    return not any(exponent.is_number and abs(exponent.evalf(5)) > MAX_EXPONENT for exponent in powers)
+    for part in sympy.preorder_traversal(tree):
+        if isinstance(part, sympy.Pow) and not _small_exponent(part):
+            return False
+        if isinstance(part, sympy.Sum | sympy.Product) and not all(_short(*limits) for limits in part.limits):
+            return False
+        if isinstance(part, sympy.Integral) and sympy.count_ops(part.function, visual=False) > MAX_INTEGRAND:
+            return False
+    return True
+
+
+def _small_exponent(power: Any) -> bool:
+    if power.exp.is_number:
+        return bool(abs(power.exp.evalf(5)) <= MAX_EXPONENT)
+    return not any(part.is_Pow for part in power.exp.args) and not power.exp.is_Pow
+
+
+def _short(variable: Any, *bounds: Any) -> bool:
+    """Whether a sum over these limits has few terms, or infinitely many, which need a formula anyway."""
+    if len(bounds) != 2 or not all(bound.is_number for bound in bounds):
+        return True
+    return bool(bounds[1].is_infinite) or bool(abs(bounds[1] - bounds[0]) <= MAX_TERMS)
 
 
 def _differ(first: Any, second: Any) -> bool:
