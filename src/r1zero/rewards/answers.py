@@ -95,6 +95,8 @@ def json_schema(problem: Problem, text: str) -> Score:
 
     try:
         schema = json.loads(problem.answer)
+        if not isinstance(schema, dict | bool):
+            raise jsonschema.SchemaError(f"must be an object, found {type(schema).__name__}")
         validator = jsonschema.validators.validator_for(schema)
         validator.check_schema(schema)
     except (json.JSONDecodeError, jsonschema.SchemaError) as error:

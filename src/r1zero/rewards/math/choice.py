@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from r1zero.rewards.math.clean import clean
 from r1zero.rewards.math.extract import after_reasoning, first_turn, boxes
 
-_REFERENCE = re.compile(r"\(?([A-J])\)?(?:[.:)]?\s+([A-Z][\w' -]{1,60})|[.:)])?")
+_REFERENCE = re.compile(r"(?:\(([A-J])\)|([A-J])[.:)])(?:\s+(\S.{0,60}))?|\(?([A-J])\)?(?:\s+([A-Z][\w' -]{1,60}))?")
 _TEXT = re.compile(r"\\text\s*\{\s*(.*?)\s*\}")
 _LETTER = r"(?:\(\s*([A-J])\s*\)|\*\*\s*\(?([A-J])\)?[.:]?|(?<![A-Za-z0-9'’])([A-J])(?![A-Za-z0-9'’]))"
 _CHOICE = re.compile(_LETTER)
@@ -36,7 +36,9 @@ def of_reference(gold: str) -> Reference | None:
     """The choice that a reference answer names; None if it is no choice. Examples: `C`, `(D) Alina`, `\\textbf{A}`."""
     bare = _TEXT.sub(r"\1", clean(gold[:200])).strip().strip("$").strip()
     match = _REFERENCE.fullmatch(bare)
-    return Reference(match[1], match[2] or "") if match else None
+    if match is None:
+        return None
+    return Reference(match[1] or match[2] or match[4], match[3] or match[5] or "")
 
 
 def of_response(text: str, reference: Reference) -> str | None:

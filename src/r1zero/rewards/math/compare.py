@@ -6,6 +6,7 @@ assignment equals its right side; a relation equals another that says the same; 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -22,6 +23,7 @@ from r1zero.rewards.math.units import factor
 
 _SIGNIFICANT = 6  # digits a decimal needs to stand for a number that it rounds
 _FLOAT_DIGITS = 15  # a decimal as long as this is a printed float, whose last digits are noise
+_SUBSCRIPT = re.compile(r"_?\d+$")  # x_1 and x_2 are two values of x
 _NUMBER_WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
 
 
@@ -96,7 +98,7 @@ def _names(value: Items) -> list[str]:
 def _items(gold: Items, answer: Items) -> bool:
     kinds = {gold.brackets, answer.brackets}
     if kinds <= {"", "⦃⦄"}:
-        if len(set(_names(gold)) - {""}) > 1 and not any(_names(answer)):
+        if len({_SUBSCRIPT.sub("", name) for name in _names(gold)} - {""}) > 1 and not any(_names(answer)):
             return _ordered(gold.items, answer.items)
         first, second = _values(gold, answer)
         if "⦃⦄" in kinds:
@@ -109,7 +111,8 @@ def _items(gold: Items, answer: Items) -> bool:
 
 def _values(gold: Items, answer: Items) -> tuple[Sequence[Value], Sequence[Value]]:
     """`n = 1, 2, 3` is three values of n: with one name in all, the name says nothing."""
-    if len((set(_names(gold)) | set(_names(answer))) - {""}) > 1:
+    named = [{_SUBSCRIPT.sub("", name) for name in _names(value)} - {""} for value in (gold, answer)]
+    if len(named[0] | named[1]) > 1 or (all(named) and len(set(_names(gold)) - {""}) > 1):
         return gold.items, answer.items
     return tuple(map(_right_side, gold.items)), tuple(map(_right_side, answer.items))
 
@@ -188,7 +191,7 @@ def _ratios(gold: Value, answer: Value) -> bool:
             return False
         over, under = ratio.values
         return _proper(ratio) and same(("multiply", _node(over), ("power", _node(under), MINUS_ONE)), other.node)
-    if len(gold.values) != len(answer.values):
+    if len(gold.values) != len(answer.values) or (gold.half and answer.half and gold.half != answer.half):
         return False
     if not (_proper(gold) and _proper(answer)):
         return gold.parts == answer.parts

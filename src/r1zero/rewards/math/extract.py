@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from r1zero.rewards.math.compare import equal
 from r1zero.rewards.math.structure import Formula, Text, Value, parts, read
 
 _END_OF_TURN = (
@@ -36,7 +37,8 @@ _ANCHOR = re.compile(
     r"(?:\s*(?:\*\*|__))?\s*(?:(?:is|are|equals|est|es|ist|è|lautet|为|是|就是)(?!\w)|[:=：])?\s*(?:\*\*|__)?\s*[:：]?",
     re.IGNORECASE,
 )
-_STOP = re.compile(r"\n\s*\n|\.?\s*I hope|<\|")
+_STOP = re.compile(r"\n\s*\n|\.?\s*I hope|<\||(?<=[\w$)}\]%])\s*[.!?](?=\s+[A-Z])")
+_ASIDE = re.compile(r"(?<=[\w$)}\]%])[\s,;:(]+(?:because|since|not|rather than|instead of|where|which|so that|which)\b", re.I)
 _MATH = re.compile(r"\$\$(.{1,2000}?)\$\$|\$([^$\n]{1,1000})\$|\\\[(.{1,2000}?)\\\]|\\\((.{1,1000}?)\\\)", re.DOTALL)
 _JOINT = re.compile(r"\s*(?:,|;|,?\s*(?:and|or))\s*")
 _PERCENT = re.compile(r"\s*(?:\\?%|percent|pct)", re.IGNORECASE)
@@ -45,6 +47,7 @@ _NUMBER = re.compile(
     r"(?:\s*[*/^×÷+-]\s*\(?-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)\)?)*(?:\s*(?:%|percent\b|pct\b))?"
 )
 _SENTENCE = re.compile(r"(?<![\\{A-Za-z])[A-Za-z]{2,}[,.]?\s+[A-Za-z]{2,}[,.]?\s+[A-Za-z]+(?![^{]*\})")
+_LONG_WORD = re.compile(r"[^\W\d_]{3,}")
 _TAIL = 4_000  # characters in which prose is searched
 _WHOLE = 300  # characters a bare answer may have
 _NEAR = 70  # characters between boxes that belong together
@@ -91,8 +94,21 @@ def boxes(text: str) -> list[str]:
         found.append((match.start(), end, inside))
         if len(found) >= 20:
             break
-    contents = [_unboxed(inside) for _, _, inside in reversed(found)]
-    return [inside for place, inside in enumerate(contents) if place == 0 or inside != contents[place - 1]]
+    return _different([_unboxed(inside) for _, _, inside in reversed(found)])
+
+
+def _different(contents: list[str]) -> list[str]:
+    """Boxes without those that say the same again: `15\\frac{39}{40}, or \\frac{639}{40}`."""
+    kept: list[tuple[str, Value | None]] = []
+    for inside in contents:
+        value = read(inside) if len(contents) > 1 else None
+        for place, (_, other) in enumerate(kept):
+            if value is not None and other is not None and equal(other, value):
+                kept[place] = inside, value
+                break
+        else:
+            kept.append((inside, value))
+    return [inside for inside, _ in kept]
 
 
 def first_turn(text: str) -> str:
@@ -185,6 +201,8 @@ def _anchored(text: str) -> Iterator[str]:
     lines = scope.split("\n")
     if len(lines) > 1 and not lines[0].lstrip().startswith(("$$", "\\[")):
         scope = lines[0]
+    if (aside := _ASIDE.search(scope)) and re.search(r"\d|[$\\]", scope[: aside.start()]):
+        scope = scope[: aside.start()]
     yield scope
 
 
@@ -225,13 +243,13 @@ def _prose(value: Value | None) -> bool:
         return True
     if isinstance(value, Text):
         words = value.words
-        named = any(character.isalpha() for character in words) and not any(character.isdigit() for character in words)
+        named = any(character.isalpha() or character == "∅" for character in words) and not any(character.isdigit() for character in words)
         return not value.formal and (len(words.split()) > 1 or len(words) > 20 or not named)
     return any(_holds_sentence(part) for part in parts(value))
 
 
 def _holds_sentence(value: Value) -> bool:
     if isinstance(value, Text):
-        many = len(value.words.split()) > 2 or any(character.isdigit() for character in value.words)
-        return many and not value.formal
+        many = len(value.words.split()) > 2 and len(_LONG_WORD.findall(value.words)) > 1
+        return not value.formal and (many or any(character.isdigit() for character in value.words))
     return any(_holds_sentence(part) for part in parts(value))

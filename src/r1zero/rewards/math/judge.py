@@ -10,7 +10,7 @@ from typing import Literal
 from r1zero.rewards.math import choice, symbolic
 from r1zero.rewards.math.clean import clean
 from r1zero.rewards.math.compare import equal
-from r1zero.rewards.math.extract import Found, final_answer
+from r1zero.rewards.math.extract import Found, after_reasoning, final_answer, first_turn
 from r1zero.rewards.math.structure import Text, read
 
 Outcome = Literal["right", "wrong", "missing", "unverifiable"]
@@ -43,6 +43,8 @@ def judge(gold: str, response: str) -> Judgement:
         return Judgement("unverifiable", detail=UNVERIFIABLE)
     found = final_answer(response)
     if found.value is None:
+        if isinstance(reference.value, Text) and _ends_in(response, reference.value.words):
+            return Judgement("right", reference.value.words)
         return Judgement("missing", detail=found.why)
     return Judgement("right" if _same(reference, found) else "wrong", found.text[:200])
 
@@ -79,13 +81,13 @@ def plain_number(text: str) -> Fraction | None:
 
 def reference_answer(gold: str) -> Found | None:
     """The value of a reference answer; None for prose and for what says nothing."""
-    if not any(character.isalnum() or character in "∅∞ℝ" for character in clean(gold[:1000])):
+    if not any(character.isalnum() or character in "∅∞ℝ⦃" for character in clean(gold[:1000])):
         return None
     found = final_answer(gold, gold=True)
     if found.value is None:
         return None
-    if isinstance(found.value, Text) and len(_WORDS.findall(found.value.words)) > 3 and "\\text" not in clean(gold):
-        return None
+    if isinstance(found.value, Text) and not found.value.formal and "\\text" not in clean(gold):
+        return found if len(_WORDS.findall(found.value.words)) <= 3 else None
     return found
 
 
@@ -97,6 +99,13 @@ def _same(gold: Found, answer: Found) -> bool:
     if isinstance(gold.value, Text) and written[0].isalpha() and written[0].casefold() == written[1].casefold():
         return True
     return equal(gold.value, answer.value) or symbolic.equal(gold, answer)
+
+
+def _ends_in(response: str, words: str) -> bool:
+    """Whether a response without boxes and formulas ends by naming a word: `The day is Friday.`"""
+    answer, why = after_reasoning(first_turn(response))
+    ending = rf"(?:\b(?:is|are|was|be|on)|[:=])\s+\W*{re.escape(words)}\W*$"
+    return not why and "boxed" not in answer and re.search(ending, answer[-300:].casefold()) is not None
 
 
 def _letters(text: str) -> str:

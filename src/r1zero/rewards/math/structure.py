@@ -72,8 +72,11 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
+    """A ratio or a time of the day; `half` is `am` or `pm`."""
+
     parts: tuple[str, ...]
     values: tuple[Value, ...]
+    half: str = ""
 
 
 Value = Formula | Text | Items | Union | Difference | Matrix | Relation | Ratio
@@ -99,10 +102,11 @@ _SPACED_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?: \d{3})+(?:\.\d+)?")
 _DECIMAL = re.compile(r"[-+]?(\d*)\.(\d+)")
 _PAIRED = re.compile(r"\$\$?([^$]+)\$\$?")
 _MATRIX = re.compile(r"\\begin\s*\{([pbvVB]?(?:small)?matrix|array)\}(?:\{[^{}]*\})?(.*)\\end\s*\{\1\}", re.DOTALL)
+_HALF = re.compile(r"\s*(?:\\text\s*\{\s*)?([ap])\.?\s?m\b\.?\s*\}?$", re.IGNORECASE)
 _RATIO_PART = re.compile(r"[^:]{1,60}")
 _WORDS = re.compile(r"[^\W\d_][\w' .-]*", re.UNICODE)
 _COMMAND = re.compile(r"\\(?!text)[a-zA-Z]")
-_SENTENCE = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{2,}\s+[A-Za-z]{2,}(?![}A-Za-z])")
+_PLAIN_WORD = re.compile(r"(?<![\\A-Za-z{])[A-Za-z][a-z]{2,}(?![A-Za-z}])")
 _TEXT_ONLY = re.compile(r"\\text\s*\{([^{}]*)\}")
 _BUILDER = re.compile(r"\s*[A-Za-z]\s*(?:∈\s*ℝ\s*)?[|:](.*[<>≤≥≠=].*)")
 _SET_NAME = re.compile(r"[A-Za-zα-ω](?:_\{?\w+\}?)?(?:\([A-Za-z]\))?|\([A-Za-z](?:\s*,\s*[A-Za-z])+\)")
@@ -129,12 +133,15 @@ def _read(text: str, gold: bool, depth: int) -> Value | None:
     if only := _TEXT_ONLY.fullmatch(text):
         return _text(only[1], gold, depth)
     text = _joined(text)
+    if not text:
+        return None
     for reader in (_memberships, _unions, _differences, _lists, _signs, _relations, _groups, _matrix, _ratio):
         if (value := reader(text, gold, depth)) is not None:
             return value
-    return _formula(text, gold) or Text(
-        _plain(text), formal=_COMMAND.search(text) is not None and not _SENTENCE.search(text)
-    )
+    if formula := _formula(text, gold):
+        return formula
+    formal = _COMMAND.search(text) is not None and not _PLAIN_WORD.search(text)
+    return Text(text, formal=True) if formal else Text(_plain(text))
 
 
 def _trim(text: str) -> str:
@@ -142,7 +149,7 @@ def _trim(text: str) -> str:
     before = None
     while before != text:
         before = text
-        text = text.strip().rstrip(".,;:").strip("`*").strip()
+        text = text.strip().rstrip(".,;:").strip("`*").lstrip("=≈").strip()
         for pair in ("$$", "$"):
             if len(text) > 2 * len(pair) and text.startswith(pair) and text.endswith(pair):
                 text = text[len(pair) : -len(pair)]
@@ -264,6 +271,8 @@ def _relations(text: str, gold: bool, depth: int) -> Value | None:
     pieces, operators = split(text, _RELATIONS)
     if not operators or not pieces[-1].strip():
         return None
+    if operators == ["="] and _NAME.fullmatch(pieces[1].strip()) and not _NAME.fullmatch(pieces[0].strip()):
+        pieces.reverse()  # `4 = x`
     name = pieces[0].strip() if operators[0] in "=≈" and _NAME.fullmatch(pieces[0].strip()) else ""
     if name and "≈" in operators and operators.index("≈") > 0:  # x = 1/3 ≈ 0.33: what is exact counts
         end = operators.index("≈")
@@ -323,13 +332,14 @@ def _matrix(text: str, gold: bool, depth: int) -> Value | None:
 def _ratio(text: str, gold: bool, depth: int) -> Value | None:
     if ":" not in text:
         return None
-    pieces, found = split(text, ":")
+    half = _HALF.search(text)
+    pieces, found = split(text[: half.start()] if half else text, ":")
     if not found or not all(_RATIO_PART.fullmatch(piece) and piece.strip() for piece in pieces):
         return None
     values = [_read(piece, gold, depth + 1) for piece in pieces]
     if any(value is None or isinstance(value, Text) and value.words != "…" for value in values):
         return None
-    return Ratio(tuple(piece.strip() for piece in pieces), tuple(value for value in values if value is not None))
+    return Ratio(tuple(piece.strip() for piece in pieces), tuple(value for value in values if value is not None), half[1].lower() + "m" if half else "")
 
 
 def _formula(text: str, gold: bool) -> Formula | None:
