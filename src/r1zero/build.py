@@ -148,7 +148,8 @@ def _read(source: config.Source, section: str) -> tuple[list[Problem], list[Reje
 def _verifiable(
     problems: list[Problem], section: str, recipe: config.Recipe, pool: ScorerPool
 ) -> tuple[list[Problem], list[Rejected]]:
-    """Problems whose reference answer the first verifier of accuracy accepts as right. Answers are data, so whatever is not
+    """Problems whose reference answer the first verifier of accuracy accepts as right. Answers are data, so whatever
+    is not
     a plain number is judged in the pool, under its limits. Raises UsageError when no problem is left."""
     doubtful: dict[str, tuple[Entry, Future[Score]]] = {}
     for problem in problems:

@@ -15,6 +15,7 @@ from r1zero.rewards.catalog import verifier
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Problem, Score
 
+_HEAD = f"{'verifier':24} {'items':>7} {'right':>7} {'wrong':>7} {'unverifiable':>13} {'error':>6} {'timeout':>8}  mean"
 _MOST = 10  # lines of a list of items
 
 
@@ -95,9 +96,7 @@ def grade(
 
 def report(graded: Sequence[Graded], names: Sequence[str]) -> list[str]:
     """The lines that `r1zero grade` prints."""
-    lines = [
-        f"{'verifier':24} {'items':>7} {'right':>7} {'wrong':>7} {'unverifiable':>13} {'error':>6} {'timeout':>8}  mean value"
-    ]
+    lines = [_HEAD]
     for name in names:
         verdicts = Counter(one.scores[name].verdict for one in graded)
         right = sum(one.right(name) for one in graded)

@@ -125,7 +125,8 @@ class Evaluation(Source):
 
 class Verifiers(Section):
     verifier_function: tuple[str, ...] = ("acc",)
-    """Names of docs/rewards.md, with arguments if need be: `cosine(max_tokens=4096)`; `my_file.py:name` is one of your own."""
+    """Names of docs/rewards.md, with arguments if need be: `cosine(max_tokens=4096)`; `my_file.py:name` is one of
+    your own."""
     verifier_weight: tuple[float, ...] = (1.0,)
     """The reward is the sum of weight x value."""
 

@@ -1,8 +1,7 @@
 """The verifiers a recipe can name, and what each measures.
 
-A name may carry arguments, `cosine(max_tokens=4096)`, and may point to a file of the user's own, `my_rewards.py:polite`, whose
-functions register themselves by `@verifier_function`.
-"""
+A name may carry arguments, `cosine(max_tokens=4096)`, and may point to a file of the user's own,
+`my_rewards.py:polite`, whose functions register themselves by `@verifier_function`."""
 
 from __future__ import annotations
 
@@ -29,8 +28,8 @@ class Entry:
     """A verifier, what its full mark means for the metrics, and that mark. `in_group` turns the verdicts (1 or 0) and
     lengths in tokens of a prompt's responses into the values of the group.
 
-    Reference answers are tried before a run: `right` is a right response around `{answer}`, or empty if none can be made of
-    the reference (a schema); `takes_numbers` says that a plain number is a good reference without trying."""
+    Reference answers are tried before a run: `right` is a right response around `{answer}`, or empty if none can be
+    made of the reference (a schema); `takes_numbers` says that a plain number is a good reference without trying."""
 
     verify: Verifier
     measures: Measure
@@ -86,7 +85,8 @@ VERIFIERS: dict[str, Entry] = {
 def verifier_function(
     name: str = "", *, measures: Measure = "other", full_mark: float = 1.0
 ) -> Callable[[Verifier], Verifier]:
-    """Decorator that makes a function (problem, text) -> Score a verifier under its own or another name. In a file of the
+    """Decorator that makes a function (problem, text) -> Score a verifier under its own or another name. In a file of
+    the
     user's own: `from r1zero.rewards.catalog import verifier_function`."""
 
     def register(function: Verifier) -> Verifier:

@@ -25,7 +25,8 @@ def submit(
 
 
 def combined(rewards: Rewards, pending: Mapping[str, Future[Score]], source: str = "") -> Score:
-    """The weighted sum of a source's verifiers, with the worst verdict. A verifier that failed on a response contributes 0."""
+    """The weighted sum of a source's verifiers, with the worst verdict. A verifier that failed on a response
+    contributes 0."""
     scores = {name: future.result() for name, future in pending.items()}
     verdicts = {score.verdict for score in scores.values()}
     parts = {name: score.value for name, score in scores.items()}
@@ -38,7 +39,8 @@ def combined(rewards: Rewards, pending: Mapping[str, Future[Score]], source: str
 
 
 def in_group(rewards: Rewards, scores: Sequence[Score], lengths: Sequence[int], source: str = "") -> list[Score]:
-    """The scores of one prompt's responses once verifiers that compare the responses with each other have seen them all.
+    """The scores of one prompt's responses once verifiers that compare the responses with each other have seen them
+    all.
     `lengths` in tokens."""
     rewards = rewards.of_source(source)
     for name in rewards.verifier_function:

@@ -37,9 +37,10 @@ def cosine(
     min_wrong: float = -1.0,
     max_wrong: float = -0.5,
 ) -> Score:
-    """Right answers fall from max_right to min_right with the length, wrong ones rise from min_wrong to max_wrong, along a
-    half cosine (Yeo et al. 2025, "Demystifying long chain-of-thought reasoning"). Past max_tokens the value stays where it is;
-    Open-R1's turns round."""
+    """Right answers fall from max_right to min_right with the length, wrong ones rise from min_wrong to max_wrong,
+    along a
+    half cosine (Yeo et al. 2025, "Demystifying long chain-of-thought reasoning"). Past max_tokens the value stays
+    where it is; Open-R1's turns round."""
     verdict = judge(problem.answer, text)
     if verdict.outcome == "unverifiable":
         return Score(value=0.0, verdict="unverifiable", detail=UNVERIFIABLE)
@@ -49,7 +50,8 @@ def cosine(
 
 
 def group_lengths(right: Sequence[bool], lengths: Sequence[int]) -> list[float]:
-    """Kimi k1.5's length reward within one prompt's responses: 0.5 - (length - min) / (max - min), and at most 0 for wrong
+    """Kimi k1.5's length reward within one prompt's responses: 0.5 - (length - min) / (max - min), and at most 0 for
+    wrong
     answers; 0 for all if they are equally long. Open-R1 takes minimum and maximum over all prompts of a call."""
     low, high = min(lengths), max(lengths)
     if low == high:

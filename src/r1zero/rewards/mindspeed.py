@@ -1,8 +1,8 @@
 """MindSpeed-RL's rule rewards by their names and with their values (`strict_format` is in `format.py`); equality is
 `r1zero.rewards.math`.
 
-Mended: no verdict depends on what is in a one-second queue; `format` no longer accepts lines after `</answer>`; `step` counts
-numbered lists anywhere; a reference answer that cannot be judged is a verdict and not a wrong answer.
+Mended: no verdict depends on what is in a one-second queue; `format` no longer accepts lines after `</answer>`;
+`step` counts numbered lists anywhere; a reference answer that cannot be judged is a verdict and not a wrong answer.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def math_verify_reward(problem: Problem, text: str) -> Score:
 
 
 def acc_for_dapo(problem: Problem, text: str) -> Score:
-    """1 if the line after the last `Answer:` within the last 300 characters is right, -1 otherwise (Minerva's prompt)."""
+    """1 if the line after the last `Answer:` within the last 300 characters is right, -1 otherwise (Minerva's
+    prompt)."""
     lines = _MINERVA.findall(text[-300:])
     answer = lines[-1].strip() if lines else None
     boxed = _boxed(answer) if answer else None
@@ -54,7 +55,8 @@ def acc_for_dapo(problem: Problem, text: str) -> Score:
 
 
 def retool_reward(problem: Problem, text: str) -> Score:
-    """1 if the last box within the last 100 characters holds the reference answer letter by letter; otherwise -1 and 0.1
+    """1 if the last box within the last 100 characters holds the reference answer letter by letter; otherwise -1 and
+    0.1
     more for every tool call (`<tool_call>` or `<code>`), at most 0."""
     answer = last_box(text[-100:])
     if answer is not None and answer.strip() == problem.answer.strip():

@@ -1,8 +1,9 @@
-"""Open-R1's rewards that look at the text alone; its `accuracy` is `math`, its `reasoning_steps` is `step`, and those that
+"""Open-R1's rewards that look at the text alone; its `accuracy` is `math`, its `reasoning_steps` is `step`, and those
+that
 need the length or the group are in `length.py`.
 
-Mended: anchors mean the end of the text and not of a line; the judgement takes the reference first; a reference answer that cannot be judged is a verdict and neither 0 nor 1.
-"""
+Mended: anchors mean the end of the text and not of a line; the judgement takes the reference first; a reference
+answer that cannot be judged is a verdict and neither 0 nor 1."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from r1zero.rewards.math.clean import clean
-from r1zero.rewards.math.extract import after_reasoning, first_turn, boxes
+from r1zero.rewards.math.extract import after_reasoning, boxes, first_turn
 
 _REFERENCE = re.compile(r"(?:\(([A-J])\)|([A-J])[.:)])(?:\s+(\S.{0,60}))?|\(?([A-J])\)?(?:\s+([A-Z][\w' -]{1,60}))?")
 _TEXT = re.compile(r"\\text\s*\{\s*(.*?)\s*\}")
@@ -17,7 +17,7 @@ _ANNOUNCED = re.compile(
     re.I,
 )
 _NEGATED = re.compile(
-    r"(?:\bnot|n't(?:\s+be)?|\bnon|\bno|\bneither|\bnor|\bnever|\brather than|\binstead of|\bthan|不是|不选|而非|pas)\s*(?:option|choice)?\W*$",
+    r"(?:\b(?:not|non|no|neither|nor|never|instead of|than)|n't(?:\s+be)?|不是|不选|而非|pas)\s*(?:option|choice)?\W*$",
     re.I,
 )
 _ARTICLE = re.compile(r"A\s+[a-z]|I\s+[a-z']")
@@ -42,7 +42,8 @@ def of_reference(gold: str) -> Reference | None:
 
 
 def of_response(text: str, reference: Reference) -> str | None:
-    """The letter a response settles on: in its box, after "answer is", at its start, or last; never one that it negates."""
+    """The letter a response settles on: in its box, after "answer is", at its start, or last; never one that it
+    negates."""
     answer, why = after_reasoning(first_turn(text))
     if why:
         return None

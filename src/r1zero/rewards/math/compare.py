@@ -17,14 +17,27 @@ from r1zero.rewards.math import regions
 from r1zero.rewards.math.evaluate import TooLarge, Undefined, exact, exact_or_none
 from r1zero.rewards.math.expression import MINUS_ONE, Node, negative, variables
 from r1zero.rewards.math.formulas import number, proportional, same
-
 from r1zero.rewards.math.structure import Difference, Formula, Items, Matrix, Ratio, Relation, Text, Union, Value
 from r1zero.rewards.math.units import factor
 
 _SIGNIFICANT = 6  # digits a decimal needs to stand for a number that it rounds
 _FLOAT_DIGITS = 15  # a decimal as long as this is a printed float, whose last digits are noise
 _SUBSCRIPT = re.compile(r"_?\d+$")  # x_1 and x_2 are two values of x
-_NUMBER_WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_NUMBER_WORDS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+]
 
 
 def equal(gold: Value, answer: Value) -> bool:
@@ -238,7 +251,8 @@ def _formulas(gold: Formula, answer: Formula) -> bool:
 
 
 def _marked(gold: Formula, answer: Formula) -> bool:
-    """One side has a percent or degree sign. 28% is 0.28; and as the sign is often left out, 28% is 28 too, but 0.5% is not
+    """One side has a percent or degree sign. 28% is 0.28; and as the sign is often left out, 28% is 28 too, but 0.5%
+    is not
     0.5: a number below 1 is a share itself."""
     marked, other = (gold, answer) if gold.unit in ("%", "°") else (answer, gold)
     if other.unit not in ("", "rad"):
@@ -253,7 +267,8 @@ def _marked(gold: Formula, answer: Formula) -> bool:
 
 
 def _rounds(decimal: Formula, value: Formula) -> bool:
-    """Whether a decimal of at least 6 significant digits is the other number rounded or cut at its last digit. Numbers that
+    """Whether a decimal of at least 6 significant digits is the other number rounded or cut at its last digit.
+    Numbers that
     are decimals themselves are compared exactly, but for the noise at the end of a printed float."""
     if decimal.decimals is None or decimal.decimals[1] < _SIGNIFICANT or variables(value.node):
         return False

@@ -1,8 +1,7 @@
 """What a formula is worth: exactly where it is rational, else to as many digits as a comparison needs.
 
-Nothing here can run away: rational results are bounded in bits, powers in magnitude, digits in number. What exceeds a bound
-raises TooLarge, and the judge then compares the formulas as they are written.
-"""
+Nothing here can run away: rational results are bounded in bits, powers in magnitude, digits in number. What exceeds a
+bound raises TooLarge, and the judge then compares the formulas as they are written."""
 
 from __future__ import annotations
 

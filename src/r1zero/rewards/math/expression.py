@@ -1,7 +1,7 @@
 """A small grammar of formulas: text that `clean` has seen becomes a tree, without evaluating anything.
 
-A node is a tuple: ("number", Fraction), ("variable", name), ("add", a, b, ...), ("multiply", a, b, ...), ("power", a, b),
-("call", name, a, ...). Depth and length are bounded, so that no text can exhaust the stack or the clock.
+A node is a tuple: ("number", Fraction), ("variable", name), ("add", a, b, ...), ("multiply", a, b, ...), ("power", a,
+b), ("call", name, a, ...). Depth and length are bounded, so that no text can exhaust the stack or the clock.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ MAX_DIGITS = 4_000
 _MAX_POWER_OF_TEN = 10_000
 
 FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh asin acos atan ln log lg exp sqrt abs gcd lcm max "
-    "min floor ceil".split()
+    "sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh asin acos atan ln log lg exp sqrt abs gcd "
+    "lcm max min floor ceil".split()
 )
 NAMES = {"pi": "π", "infty": "∞", "inf": "∞", "infinity": "∞", "theta": "θ", "alpha": "α", "beta": "β", "lambda": "λ"}
 PROSE = frozenset(
-    "the and not its for are was has can but you all any one two per how who why is it so to of at by or on an as we no "
-    "be he do if let get".split()
+    "the and not its for are was has can but you all any one two per how who why is it so to of at by or on an as we "
+    "no be he do if let get".split()
 )
 _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE](?:\+?\d{1,5}|-\d{2,5})(?![\d.])|E-\d(?!\d))?")
 _INTEGER = re.compile(r"\d+")
@@ -245,10 +245,10 @@ class _Parser:
             self.place = match.end()
             return ("variable", NAMES[run])
         function = next((name for name in sorted(FUNCTIONS, key=len, reverse=True) if run.startswith(name)), None)
-        if function and (run == function or len(run) == len(function) + 1 and run not in PROSE):
+        if function and (run == function or (len(run) == len(function) + 1 and run not in PROSE)):
             self.place += len(function)
             return self.call(function, depth)
-        if len(run) > 3 and not (run.isupper() and len(run) <= 6) or run.lower() in PROSE:
+        if (len(run) > 3 and not (run.isupper() and len(run) <= 6)) or run.lower() in PROSE:
             raise NotAFormula(f"the word {run!r}")
         self.place += 1
         return ("variable", run[0] + self.subscript())

@@ -1,9 +1,8 @@
 """Where in a text is its final answer?
 
-In this order: after the reasoning, inside the last <answer>, in the last box (or boxes that belong together), the whole text
-if it is an answer, after the last "answer is", the last formula or number. What a model adds after its turn, and what it
-wrote while thinking, is not its answer. Every search is linear in the length of the text.
-"""
+In this order: after the reasoning, inside the last <answer>, in the last box (or boxes that belong together), the
+whole text if it is an answer, after the last "answer is", the last formula or number. What a model adds after its
+turn, and what it wrote while thinking, is not its answer. Every search is linear in the length of the text."""
 
 from __future__ import annotations
 
@@ -38,7 +37,9 @@ _ANCHOR = re.compile(
     re.IGNORECASE,
 )
 _STOP = re.compile(r"\n\s*\n|\.?\s*I hope|<\||(?<=[\w$)}\]%])\s*[.!?](?=\s+[A-Z])")
-_ASIDE = re.compile(r"(?<=[\w$)}\]%])[\s,;:(]+(?:because|since|not|rather than|instead of|where|which|so that|which)\b", re.I)
+_ASIDE = re.compile(
+    r"(?<=[\w$)}\]%])[\s,;:(]+(?:because|since|not|rather than|instead of|where|which|so that|which)\b", re.I
+)
 _MATH = re.compile(r"\$\$(.{1,2000}?)\$\$|\$([^$\n]{1,1000})\$|\\\[(.{1,2000}?)\\\]|\\\((.{1,1000}?)\\\)", re.DOTALL)
 _JOINT = re.compile(r"\s*(?:,|;|,?\s*(?:and|or))\s*")
 _PERCENT = re.compile(r"\s*(?:\\?%|percent|pct)", re.IGNORECASE)
@@ -121,7 +122,7 @@ def after_reasoning(text: str) -> tuple[str, str]:
     """The part of a response that is its answer, or why there is none."""
     if not text.strip():
         return "", "the response is empty"
-    before, closed, after = text.rpartition("</think>")
+    _, closed, after = text.rpartition("</think>")
     if closed:
         text = after
     elif "<think>" in text:
@@ -156,7 +157,7 @@ def _candidates(text: str, gold: bool) -> Iterator[str]:
 
 def _several_words(text: str) -> bool:
     """Whether a text is prose at first sight: several lines, or three words in a row."""
-    return "\n" in text and "\\" not in text and not text.startswith("$$") or _SENTENCE.search(text) is not None
+    return ("\n" in text and "\\" not in text and not text.startswith("$$")) or _SENTENCE.search(text) is not None
 
 
 def _inside(text: str, match: re.Match[str]) -> tuple[int, str]:
@@ -180,7 +181,8 @@ def _unboxed(inside: str) -> str:
 
 
 def _together(between: str) -> bool:
-    """Whether two boxes are parts of one answer: nothing between them, or a short text that ends in and, or, a comma."""
+    """Whether two boxes are parts of one answer: nothing between them, or a short text that ends in and, or, a
+    comma."""
     if _BELONG.fullmatch(_MARKUP.sub(" ", between)):
         return True
     plain = _MARKUP.sub(" ", between)
@@ -190,11 +192,10 @@ def _together(between: str) -> bool:
 def _anchored(text: str) -> Iterator[str]:
     """What follows the last announcement of an answer, to the end of its line or paragraph."""
     tail = text[-_TAIL * 4 :]
-    last = None
-    for last in _ANCHOR.finditer(tail):
-        continue
-    if last is None:
+    found = list(_ANCHOR.finditer(tail))
+    if not found:
         return
+    last = found[-1]
     scope = tail[last.end() : last.end() + _TAIL].lstrip()
     if stop := _STOP.search(scope):
         scope = scope[: stop.start()]
@@ -243,7 +244,9 @@ def _prose(value: Value | None) -> bool:
         return True
     if isinstance(value, Text):
         words = value.words
-        named = any(character.isalpha() or character == "∅" for character in words) and not any(character.isdigit() for character in words)
+        named = any(character.isalpha() or character == "∅" for character in words) and not any(
+            character.isdigit() for character in words
+        )
         return not value.formal and (len(words.split()) > 1 or len(words) > 20 or not named)
     return any(_holds_sentence(part) for part in parts(value))
 

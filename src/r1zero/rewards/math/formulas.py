@@ -1,9 +1,9 @@
 """Do two formulas have the same value, whatever their variables are?
 
-Rational constants are compared exactly. Everything else is compared at fixed points with so many digits that a difference
-cannot hide (R. A. DeMillo and R. J. Lipton, "A probabilistic remark on algebraic program testing", 1978; the identity
-test of Schwartz and Zippel). Formulas outside the bounds of `evaluate` are equal only if they are written alike.
-"""
+Rational constants are compared exactly. Everything else is compared at fixed points with so many digits that a
+difference cannot hide (R. A. DeMillo and R. J. Lipton, "A probabilistic remark on algebraic program testing", 1978;
+the identity test of Schwartz and Zippel). Formulas outside the bounds of `evaluate` are equal only if they are
+written alike."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def same(first: Node, second: Node) -> bool:
 
 
 def proportional(first: Node, second: Node, *, positive: bool) -> bool:
-    """Whether first = c * second with one constant c that is not 0 (and positive): equations and inequalities that say the
+    """Whether first = c * second with one constant c that is not 0 (and positive): equations and inequalities that
+    say the
     same. Where both vanish says nothing."""
     names = sorted(variables(first) | variables(second))
     ratio, seen = None, 0
@@ -115,7 +116,8 @@ def _close(first: Any, second: Any, digits: int) -> bool:
 
 
 def _settled(nodes: Sequence[Node], point: dict[str, Fraction]) -> tuple[list[Any | None], int]:
-    """Values and the decimal digits they were taken to, enough for the smallest term of any sum to count. A value is 0 if it
+    """Values and the decimal digits they were taken to, enough for the smallest term of any sum to count. A value is
+    0 if it
     vanishes the more digits are taken, None if it is undefined."""
     places = _PLACES
     while True:

@@ -1,4 +1,5 @@
-"""Sets of real numbers as intervals without overlap: unions, differences, inequalities and set-builders that say the same."""
+"""Sets of real numbers as intervals without overlap: unions, differences, inequalities and set-builders that say the
+same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What kind of thing an answer is: a formula, a tuple, an interval, a set, a union, a matrix, a relation, a ratio, a text.
+"""What kind of thing an answer is: a formula, a tuple, an interval, a set, a union, a matrix, a relation, a ratio, a
+text.
 
 `read` splits a cleaned text at its outermost separators and leaves the pieces to `expression`.
 """
@@ -337,9 +338,13 @@ def _ratio(text: str, gold: bool, depth: int) -> Value | None:
     if not found or not all(_RATIO_PART.fullmatch(piece) and piece.strip() for piece in pieces):
         return None
     values = [_read(piece, gold, depth + 1) for piece in pieces]
-    if any(value is None or isinstance(value, Text) and value.words != "…" for value in values):
+    if any(value is None or (isinstance(value, Text) and value.words != "…") for value in values):
         return None
-    return Ratio(tuple(piece.strip() for piece in pieces), tuple(value for value in values if value is not None), half[1].lower() + "m" if half else "")
+    return Ratio(
+        tuple(piece.strip() for piece in pieces),
+        tuple(value for value in values if value is not None),
+        half[1].lower() + "m" if half else "",
+    )
 
 
 def _formula(text: str, gold: bool) -> Formula | None:

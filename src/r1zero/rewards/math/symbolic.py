@@ -1,8 +1,7 @@
 """What our grammar does not cover (sums, integrals, limits, matrix products): math-verify's parser and comparison.
 
-It sees small expressions only: text and tree are bounded in size, digits and exponents first. It calls numbers equal that
-differ by little, so what it accepts is checked again to 50 digits.
-"""
+It sees small expressions only: text and tree are bounded in size, digits and exponents first. It calls numbers equal
+that differ by little, so what it accepts is checked again to 50 digits."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def split_unit(text: str) -> tuple[str, str] | None:
 def attached(text: str) -> bool:
     """Whether a value and its unit touch, so that the unit may be a variable: `3m`."""
     match = _PLAIN_UNIT.match(text.rstrip(" ."))
-    return match is not None and match["space"] is None and match["unit"].isascii()
+    return match is not None and match["space"] is None and match["unit"][0].isalpha() and match["unit"].isascii()
 
 
 def spelling(unit: str) -> str:
@@ -127,7 +127,8 @@ def spelling(unit: str) -> str:
 
 
 def factor(gold: str, answer: str) -> Fraction | None:
-    """What an answer's number is multiplied by to be in the reference's unit; None if the units contradict each other. A unit
+    """What an answer's number is multiplied by to be in the reference's unit; None if the units contradict each
+    other. A unit
     that is missing or unknown contradicts nothing."""
     if gold not in _PLACES or answer not in _PLACES or gold == answer:
         return Fraction(1)
