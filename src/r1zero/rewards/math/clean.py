@@ -32,14 +32,14 @@ _VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "�
            "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}  # fmt: skip
 
 GREEK = tuple(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau upsilon "
-    "phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split()
+    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau "
+    "upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split()
 )
 _GREEK_LETTERS = "αβγδεϵζηθϑικλμνξρστυφϕχψωΓΔΘΛΞΠΣΦΨΩ"
 _SPELLINGS = {  # command -> what replaces it
     **dict.fromkeys(("left", "right", "mleft", "mright", "bigl", "bigr", "Bigl", "Bigr", "biggl", "biggr"), ""),
-    **dict.fromkeys(("Biggl", "Biggr", "big", "Big", "bigg", "Bigg", "displaystyle", "textstyle", "limits"), ""),
-    **dict.fromkeys(("nolimits",), ""),
+    **dict.fromkeys(("Biggl", "Biggr", "big", "Big", "bigg", "Bigg", "displaystyle", "textstyle"), ""),
+    **dict.fromkeys(("limits", "nolimits"), ""),
     **dict.fromkeys(("quad", "qquad", "space", "thinspace", "hspace", "enspace"), " "),
     **dict.fromkeys(("dfrac", "tfrac", "cfrac", "frac"), r"\frac"),
     **dict.fromkeys(("dbinom", "tbinom", "binom"), r"\binom"),

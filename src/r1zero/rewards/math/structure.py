@@ -150,7 +150,7 @@ def _trim(text: str) -> str:
     before = None
     while before != text:
         before = text
-        text = text.strip().rstrip(".,;:").strip("`*").lstrip("=≈").strip()
+        text = text.strip().rstrip(".,;:\\").strip("`*").lstrip("=≈").strip()
         for pair in ("$$", "$"):
             if len(text) > 2 * len(pair) and text.startswith(pair) and text.endswith(pair):
                 text = text[len(pair) : -len(pair)]
