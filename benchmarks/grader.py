@@ -89,9 +89,8 @@ def solutions(path: Path, pool: ScorerPool, workers: int) -> dict[str, float]:
             if turn:
                 seconds[name].append(time.perf_counter() - start)
     flat: dict[str, float] = {}
-    print(
-        f"\n| {len(rows)} solutions | processes | graded/s per process | right | against math-verify |\n|---|--:|--:|--:|--:|"
-    )
+    print(f"\n| {len(rows)} solutions | processes | graded/s per process | right | against math-verify |")
+    print("|---|--:|--:|--:|--:|")
     for name in ways:
         processes = workers if name == "r1zero, pool" else 1
         per_process = len(rows) / median(seconds[name]) / processes

@@ -104,6 +104,8 @@ def verifier(name: str) -> Entry:
     """Look a verifier up by its name in a recipe. Raises UsageError for an unknown name, file or argument."""
     called, options = _call(name)
     file, _, bare = called.rpartition(":")
+    if file and not Path(file).expanduser().is_file():
+        raise UsageError(f"rewards.verifier_function = '{name}': no such file")
     own = _load(file) if file else ()
     if bare not in VERIFIERS or (file and bare not in own):
         raise UsageError(
@@ -136,8 +138,6 @@ def _call(name: str) -> tuple[str, dict[str, Any]]:
 def _load(file: str) -> tuple[str, ...]:
     """Run a file of verifiers; the names it registered."""
     path = Path(file).expanduser()
-    if not path.is_file():
-        raise UsageError(f"rewards.verifier_function = '{file}:...': no such file")
     before = set(VERIFIERS)
     spec = importlib.util.spec_from_file_location(f"r1zero_user_{path.stem}", path)
     assert spec is not None and spec.loader is not None
