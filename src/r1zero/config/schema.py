@@ -266,11 +266,15 @@ class Recipe(Section):
                     f"set it to at least {longest}",
                 )
             )
-        for key, chosen in (("rewards", self.rewards), *self.rewards.per_source.items()):
-            names, weights = len(chosen.verifier_function), len(chosen.verifier_weight)
+        names, weights = len(self.rewards.verifier_function), len(self.rewards.verifier_weight)
+        if names != weights:
+            found.append(("rewards.verifier_weight", f"has {weights} values for {names} verifiers; give one each"))
+        for source, own in self.rewards.per_source.items():
+            names, weights = len(own.verifier_function), len(own.verifier_weight)
             if names != weights:
-                where = "rewards" if chosen is self.rewards else f"rewards.per_source.{key}"
-                found.append((f"{where}.verifier_weight", f"has {weights} values for {names} verifiers; give one each"))
+                found.append(
+                    ("rewards.per_source", f"'{source}' has {weights} weights for {names} verifiers; give one each")
+                )
         return found
 
 

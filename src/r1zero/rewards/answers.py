@@ -94,12 +94,13 @@ def _final_text(text: str) -> str:
 def json_schema(problem: Problem, text: str) -> Score:
     """1 if the final answer, fenced or not, is JSON that the reference answer, a JSON schema, accepts; 0 otherwise."""
     import jsonschema
+    from jsonschema.validators import validator_for
 
     try:
         schema = json.loads(problem.answer)
         if not isinstance(schema, dict | bool):
             raise jsonschema.SchemaError(f"must be an object, found {type(schema).__name__}")
-        validator = jsonschema.validators.validator_for(schema)
+        validator = validator_for(schema)
         validator.check_schema(schema)
     except (json.JSONDecodeError, jsonschema.SchemaError) as error:
         return Score(value=0.0, verdict="unverifiable", detail=f"the reference answer is no JSON schema: {error}"[:300])
@@ -126,5 +127,5 @@ def reasoning_gym(problem: Problem, text: str) -> Score:
     if not isinstance(metadata, dict) or "source_dataset" not in metadata:
         return Score(value=0.0, verdict="unverifiable", detail="the problem does not come from reasoning-gym:TASK")
     entry = {"question": problem.text, "answer": problem.answer, "metadata": metadata}
-    score = get_score_answer_fn(metadata["source_dataset"])(answer=_final_text(text).strip(), entry=entry)
-    return Score(value=float(score))
+    scorer: Any = get_score_answer_fn(metadata["source_dataset"])
+    return Score(value=float(scorer(answer=_final_text(text).strip(), entry=entry)))

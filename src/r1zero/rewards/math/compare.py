@@ -184,8 +184,8 @@ def _matrices(gold: Value, answer: Value) -> bool:
         shapes = [[len(row) for row in matrix.rows] for matrix in (gold, answer)]
         entries = [[cell for row in matrix.rows for cell in row] for matrix in (gold, answer)]
         return gold.kind == answer.kind and shapes[0] == shapes[1] and _ordered(*entries)
-    vectors = [_vector(value) for value in (gold, answer)]
-    return vectors[0] is not None and vectors[1] is not None and _ordered(*vectors)
+    first, second = _vector(gold), _vector(answer)
+    return first is not None and second is not None and _ordered(first, second)
 
 
 def _vector(value: Value) -> Sequence[Value] | None:

@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 import mpmath
+from mpmath.libmp import NoConvergence
 
 from r1zero.rewards.math.expression import Node
 
@@ -28,16 +29,17 @@ class Undefined(ArithmeticError):
     """No value, as 1/0 has none."""
 
 
-def exact(node: Node) -> Fraction | None:
-    """The rational value of a formula; None if the formula is not obviously rational. Raises TooLarge and Undefined."""
+def exact(node: Node, point: Mapping[str, Fraction] | None = None) -> Fraction | None:
+    """The rational value of a formula, with rational numbers for its variables; None if it is not obviously rational.
+    Raises TooLarge and Undefined."""
     kind = node[0]
     if kind == "number":
         return node[1]
     if kind == "variable":
-        return None
+        return point.get(node[1]) if point else None
     values = []
     for part in node[2 if kind == "call" else 1 :]:
-        value = exact(part)
+        value = exact(part, point)
         if value is None:
             return None
         values.append(value)
@@ -126,7 +128,7 @@ class Numbers:
         with mpmath.workdps(self.places):
             try:
                 return self._value(node)
-            except (ZeroDivisionError, ValueError, mpmath.libmp.NoConvergence):
+            except (ZeroDivisionError, ValueError, NoConvergence):
                 raise Undefined from None
             except (OverflowError, MemoryError, TypeError):
                 raise TooLarge from None
@@ -142,7 +144,7 @@ class Numbers:
             return self._sum(values)
         if kind == "multiply":
             return mpmath.fprod(values)
-        return _power(*values, node[2]) if kind == "power" else _call(node[1], values)
+        return _power(values[0], values[1], node[2]) if kind == "power" else _call(node[1], values)
 
     def _variable(self, name: str) -> Any:
         constants = {"π": +mpmath.pi, "e": +mpmath.e, "i": mpmath.mpc(0, 1)}

@@ -72,11 +72,22 @@ def _same_value(first: Node, second: Node) -> bool:
         return _agree_at({}, first, second) is True
     if "∞" in _names(first) | _names(second):
         return _canonical(first) == _canonical(second)
-    complex_numbers = "i" in _names(first) | _names(second)
-    verdicts = [_agree_at(point, first, second, real=not complex_numbers) for point in _points(names)]
-    if verdicts.count(None) > len(verdicts) - _ENOUGH and False not in verdicts:
-        verdicts = [_agree_at(point, first, second) for point in _whole_points(names)]
-    return False not in verdicts and verdicts.count(True) >= _ENOUGH
+    real = "i" not in _names(first) | _names(second)
+    agreed = _agreements(_points(names), first, second, real=real)
+    if agreed is not None and agreed < _ENOUGH:
+        agreed = _agreements(_whole_points(names), first, second)
+    return agreed is not None and agreed >= _ENOUGH
+
+
+def _agreements(points: Iterator[dict[str, Fraction]], first: Node, second: Node, real: bool = False) -> int | None:
+    """At how many points two formulas are defined and agree; None as soon as they differ at one."""
+    agreed = 0
+    for point in points:
+        verdict = _agree_at(point, first, second, real)
+        if verdict is False:
+            return None
+        agreed += verdict is True
+    return agreed
 
 
 def _names(node: Node) -> frozenset[str]:
@@ -102,12 +113,18 @@ def _whole_points(names: list[str]) -> Iterator[dict[str, Fraction]]:
 
 def _agree_at(point: dict[str, Fraction], first: Node, second: Node, real: bool = False) -> bool | None:
     """Whether the values agree at a point; None where one is undefined, or not real though it should be."""
-    values, places = _settled((first, second), point)
-    if None in values:
+    try:
+        rational = exact(first, point), exact(second, point)
+    except Undefined:
         return None
-    if real and any(isinstance(value, mpmath.mpc) for value in values):
+    if None not in rational:
+        return rational[0] == rational[1]
+    (left, right), places = _settled((first, second), point)
+    if left is None or right is None:
         return None
-    return _close(*values, places - _MARGIN)
+    if real and (isinstance(left, mpmath.mpc) or isinstance(right, mpmath.mpc)):
+        return None
+    return _close(left, right, places - _MARGIN)
 
 
 def _close(first: Any, second: Any, digits: int) -> bool:
