@@ -97,8 +97,8 @@ def json_schema(problem: Problem, text: str) -> Score:
     from jsonschema.validators import validator_for
 
     try:
-        schema = json.loads(problem.answer)
-        if not isinstance(schema, dict | bool):
+        schema: Any = json.loads(problem.answer)
+        if not isinstance(schema, dict):
             raise jsonschema.SchemaError(f"must be an object, found {type(schema).__name__}")
         validator = validator_for(schema)
         validator.check_schema(schema)

@@ -78,11 +78,14 @@ _LETTER_SETS = dict(zip("NZQRC", "ℕℤℚℝℂ", strict=True))
 _MODULUS = re.compile(r"\\[pb]?mod\s*(?:\{\s*(\w+)\s*\}|(\w+))")
 _DEGREES = re.compile(r"\^\s*(?:\{\s*°\s*\}|°)")
 _ESCAPED = re.compile(r"\\\\(?=[a-zA-Z({\[])")  # JSON written twice
+_SIMPLE = re.compile(r"[A-Za-z0-9 ,+-]*\.?[A-Za-z0-9 ,+-]*")  # nothing here has another spelling
 _CONTROL = {"\x08": r"\b", "\x0c": r"\f"}  # `\boxed`, `\frac` after a careless decoder
 
 
 def clean(text: str) -> str:
     """One spelling of a short piece of LaTeX or plain text. Sets' braces become ⦃ ⦄."""
+    if _SIMPLE.fullmatch(text):
+        return text
     for control, command in _CONTROL.items():
         text = text.replace(control, command)
     if not text.isascii():

@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Literal
 
 from r1zero.rewards.math import choice, symbolic
 from r1zero.rewards.math.clean import clean
 from r1zero.rewards.math.compare import equal
 from r1zero.rewards.math.extract import Found, after_reasoning, final_answer, first_turn
-from r1zero.rewards.math.structure import Text, read
+from r1zero.rewards.math.structure import Formula, Text, Value, read
 
 Outcome = Literal["right", "wrong", "missing", "unverifiable"]
 UNVERIFIABLE = "the reference answer cannot be parsed"
 _PLAIN_NUMBER = re.compile(r"[-+]?[0-9]{1,40}(\.[0-9]{1,40})?")
 _GROUPED_NUMBER = re.compile(r"[-+]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]{1,40})?")
 _WORDS = re.compile(r"[A-Za-z]{3,}")
+_CACHED = 200  # characters of a reference that is kept
 _MARKUP = re.compile(r"\\text\s*\{([^{}]*)\}|[$\s]")
 
 
@@ -80,7 +82,11 @@ def plain_number(text: str) -> Fraction | None:
 
 
 def reference_answer(gold: str) -> Found | None:
-    """The value of a reference answer; None for prose and for what says nothing."""
+    """The value of a reference answer; None for prose and for what says nothing. A group's responses share it."""
+    return _short_reference(gold) if len(gold) <= _CACHED else _reference(gold)
+
+
+def _reference(gold: str) -> Found | None:
     if not any(character.isalnum() or character in "∅∞ℝ⦃" for character in clean(gold[:1000])):
         return None
     found = final_answer(gold, gold=True)
@@ -91,14 +97,25 @@ def reference_answer(gold: str) -> Found | None:
     return found
 
 
+_short_reference = lru_cache(maxsize=512)(_reference)
+
+
 def _same(gold: Found, answer: Found) -> bool:
     assert gold.value is not None and answer.value is not None
+    if equal(gold.value, answer.value):
+        return True
+    if _numeric(gold.value) and _numeric(answer.value):
+        return False
     written = _letters(gold.text), _letters(answer.text)
     if written[0] and written[0] == written[1]:
         return True
     if isinstance(gold.value, Text) and written[0].isalpha() and written[0].casefold() == written[1].casefold():
         return True
-    return equal(gold.value, answer.value) or symbolic.equal(gold, answer)
+    return symbolic.equal(gold, answer)
+
+
+def _numeric(value: Value) -> bool:
+    return isinstance(value, Formula) and value.node[0] == "number"
 
 
 def _ends_in(response: str, words: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 
 from r1zero.rewards.math import expression
 from r1zero.rewards.math.clean import clean
@@ -100,6 +101,7 @@ _WORDS_BETWEEN = re.compile(
 )
 _THOUSANDS = re.compile(r"(?<![\d,._])([1-9]\d{0,2}(?:,\d{3})+)(?![\d,]|\.\d*,)")
 _SPACED_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?: \d{3})+(?:\.\d+)?")
+_PLAIN_NUMBER = re.compile(r"\s*([-+]?[0-9]{1,18})(?:\.([0-9]{1,18}))?\s*")
 _DECIMAL = re.compile(r"[-+]?(\d*)\.(\d+)")
 _PAIRED = re.compile(r"\$\$?([^$]+)\$\$?")
 _MATRIX = re.compile(r"\\begin\s*\{([pbvVB]?(?:small)?matrix|array)\}(?:\{[^{}]*\})?(.*)\\end\s*\{\1\}", re.DOTALL)
@@ -120,9 +122,17 @@ _NAME = re.compile(
 
 def read(text: str, *, gold: bool = False) -> Value | None:
     """The value of an answer as it stands; None if it is empty. Never raises for any text."""
+    if plain := _PLAIN_NUMBER.fullmatch(text):
+        return _number(plain[1], plain[2] or "")
     if len(text) > MAX_CHARACTERS:
         return Text(text.strip()) if text.strip() else None
     return _read(_trim(clean(text)), gold, 0)
+
+
+def _number(whole: str, places: str) -> Formula:
+    """A plain number: most answers are one, and need no grammar."""
+    node = ("number", Fraction(int(whole + places), 10 ** len(places)))
+    return Formula(node, (len(places), len((whole + places).lstrip("+-0"))) if places else None)
 
 
 def _read(text: str, gold: bool, depth: int) -> Value | None:

@@ -60,7 +60,7 @@ _WORDS = {
     "year": "years yr yrs 年",
     "km/h": "kmh kph kmph 千米/时",
     "mph": "",
-    "m/s": "mps",
+    "m/s": "metres_per_second meters_per_second",
     "$": "dollar dollars usd USD 美元",
     "cent": "cents ¢",
     "€": "euro euros EUR 欧元",
