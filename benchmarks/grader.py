@@ -1,21 +1,32 @@
-"""How many answers a second does a core grade, through the pool with its limits?
+"""How many answers a second does a core grade, and how much faster is that than math-verify called naively?
 
-python benchmarks/grader.py [--answers 2000]
+python benchmarks/grader.py [--answers 2000] [--solutions ../shared/data/verifier_gsm8k_solutions.jsonl]
+
+The solutions are GSM8K responses with a `gold`, an `answer` and an `expected` column. Three ways to grade them take
+turns, so a slow minute of the machine hits all of them: math-verify's `parse` and `verify` as its README shows,
+`r1zero.rewards.math`, both in this one process, and the same judgement behind the grading pool.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 from r1zero import device
+from r1zero.rewards.math import judge
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Problem
 
 OUT = Path(__file__).parent / "out" / "grader.json"
+SOLUTIONS = Path(__file__).parent.parent.parent / "shared" / "data" / "verifier_gsm8k_solutions.jsonl"
+TURNS = 5
 # reference answer, and a response's way of writing it
 ANSWERS = {
     "integers": ("{n}", "{n}"),
@@ -44,19 +55,73 @@ def rate(pool: ScorerPool, verifier: str, kind: str, count: int) -> float:
     return count / seconds
 
 
+def naive(rows: list[dict[str, Any]]) -> list[bool]:
+    """math-verify as its README shows it, its own time limits on."""
+    from math_verify import parse, verify
+
+    return [bool(verify(parse(row["gold"]), parse(row["answer"]))) for row in rows]
+
+
+def ours(rows: list[dict[str, Any]]) -> list[bool]:
+    return [judge(row["gold"], row["answer"]).outcome == "right" for row in rows]
+
+
+def pooled(pool: ScorerPool, rows: list[dict[str, Any]]) -> list[bool]:
+    problems = [Problem(id=row["id"], question="", answer=row["gold"], source="") for row in rows]
+    scores = [pool.submit("math", problem, row["answer"]) for problem, row in zip(problems, rows, strict=True)]
+    return [score.result().value == 1.0 for score in scores]
+
+
+def solutions(path: Path, pool: ScorerPool, workers: int) -> dict[str, float]:
+    """Prints rates, shares of right verdicts, and the ratio to math-verify; one turn to warm up is thrown away."""
+    rows = [json.loads(line) for line in path.open()]
+    ways: dict[str, Callable[[], list[bool]]] = {
+        "math-verify": lambda: naive(rows),
+        "r1zero": lambda: ours(rows),
+        "r1zero, pool": lambda: pooled(pool, rows),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    verdicts: dict[str, list[bool]] = {}
+    for turn in range(TURNS + 1):
+        for name, grade in ways.items():
+            start = time.perf_counter()
+            verdicts[name] = grade()
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    flat: dict[str, float] = {}
+    print(f"\n| {len(rows)} solutions | processes | graded/s per process | right | against math-verify |")
+    print("|---|--:|--:|--:|--:|")
+    for name in ways:
+        processes = workers if name == "r1zero, pool" else 1
+        per_process = len(rows) / median(seconds[name]) / processes
+        agree = [said == row["expected"] for said, row in zip(verdicts[name], rows, strict=True)]
+        right = sum(agree) / len(rows)
+        flat[f"solutions/{name}"], flat[f"solutions/{name}/right"] = per_process, right
+        ratio = per_process / flat["solutions/math-verify"]
+        print(f"| {name} | {processes} | {per_process:,.0f} | {right:.4f} | {ratio:.1f}x |")
+    flat["solutions/ratio"] = flat["solutions/r1zero"] / flat["solutions/math-verify"]
+    return flat
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--answers", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=device.usable_cores())
+    parser.add_argument("--solutions", type=Path, default=SOLUTIONS)
     arguments = parser.parse_args()
+    logging.disable(logging.WARNING)
     flat: dict[str, float] = {"workers": arguments.workers}
     print("| verifier | answers | graded/s per worker |\n|---|---|--:|")
     with ScorerPool(workers=arguments.workers, timeout_seconds=10, memory_mib=1024) as pool:
-        for verifier in ("acc", "base_acc"):
+        for verifier in ("acc", "base_acc", "math"):
             for kind in ANSWERS:
                 per_worker = rate(pool, verifier, kind, arguments.answers) / arguments.workers
                 print(f"| {verifier} | {kind} | {per_worker:,.0f} |")
                 flat[f"{verifier}/{kind}"] = per_worker
+        if arguments.solutions.exists():
+            flat |= solutions(arguments.solutions, pool, arguments.workers)
+        else:
+            print(f"{arguments.solutions} is not here: no comparison with math-verify")
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps(flat, indent=1) + "\n")
 

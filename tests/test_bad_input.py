@@ -157,7 +157,7 @@ def test_evaluate_without_an_evaluation_section(recipe: Path) -> None:
 
 
 def test_a_hostile_answer_is_a_timeout_and_the_run_continues(tmp_path: Path) -> None:
-    """An engine that answers with a power tower: verdict `timeout`, counted, and training goes on."""
+    """An engine whose answer holds the verifier for ever: verdict `timeout`, counted, and training goes on."""
     from r1zero import device
     from r1zero.build import build
     from r1zero.checkpoint.folder import RunFolder
@@ -169,7 +169,8 @@ def test_a_hostile_answer_is_a_timeout_and_the_run_continues(tmp_path: Path) -> 
 
     from .fakes import ScriptedEngine
 
-    changes = ["rewards.timeout_seconds=1", "rewards.verifier_function=[acc]", "rewards.verifier_weight=[1.0]"]
+    stuck = f"{Path(__file__).parent / 'rewards' / 'stuck.py'}:stuck"
+    changes = ["rewards.timeout_seconds=1", f"rewards.verifier_function=['{stuck}']", "rewards.verifier_weight=[1.0]"]
     changes += ["run.steps=2", "trainer.prompts_per_step=1"]
     recipe = load(Recipe, write_recipe(tmp_path), changes)
     folder = RunFolder.create(tmp_path / "run", resume=False)
@@ -187,4 +188,4 @@ def test_a_hostile_answer_is_a_timeout_and_the_run_continues(tmp_path: Path) -> 
     assert [record["verdict/graded"] for record in steps] == [3, 3]
     record = json.loads((tmp_path / "run" / "rollouts" / "step_000001.jsonl").read_text().splitlines()[0])
     assert [rollout["verdict"] for rollout in record["rollouts"]] == ["timeout", "graded", "graded", "graded"]
-    assert record["rollouts"][0]["detail"] == "acc: no verdict within 1 s"
+    assert record["rollouts"][0]["detail"] == f"{stuck}: no verdict within 1 s"

@@ -18,7 +18,7 @@ LAYERS = [
     {"checkpoint"},
     {"engine", "trainer", "sync", "cluster"},
     {"rollouts", "speed", "session"},
-    {"evaluate"},
+    {"evaluate", "grade"},
     {"build"},
     {"loop", "pretrain", "report"},
     {"cli"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +24,11 @@ from r1zero.log import Progress, log
 from r1zero.models.flops import ModelFlops, model_flops
 from r1zero.models.load import load_model, longest_context, stop_token_ids
 from r1zero.rewards import math
-from r1zero.rewards.catalog import verifier
+from r1zero.rewards.catalog import Entry, verifier
 from r1zero.rewards.pool import ScorerPool
 from r1zero.sync.shared import SharedWeights, WeightChannel
 from r1zero.trainer.trainer import Trainer
-from r1zero.types import Problem, Prompt, Sampling
+from r1zero.types import Problem, Prompt, Sampling, Score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +102,7 @@ class Policy:
 
 
 def load_policy(recipe: config.Recipe, device: Device) -> Policy:
-    for name in recipe.rewards.verifier_function:
+    for name in recipe.rewards.names():
         verifier(name)
     settings = recipe.model
     model, tokenizer = load_model(
@@ -147,27 +148,29 @@ def _read(source: config.Source, section: str) -> tuple[list[Problem], list[Reje
 def _verifiable(
     problems: list[Problem], section: str, recipe: config.Recipe, pool: ScorerPool
 ) -> tuple[list[Problem], list[Rejected]]:
-    """Problems whose reference answer the recipe's verifier accepts as right. Answers are data, so whatever is not a
-    plain number is judged in the pool, under its limits. Raises UsageError when no problem is left."""
-    names = [name for name in recipe.rewards.verifier_function if verifier(name).measures == "accuracy"]
-    if not names or not problems:
-        return problems, []
-    doubtful = {
-        problem.id: pool.submit(names[0], problem, f"<think></think><answer>\\boxed{{{problem.answer}}}</answer>")
-        for problem in problems
-        if math.plain_number(problem.answer) is None
-    }
+    """Problems whose reference answer the first verifier of accuracy accepts as right. Answers are data, so whatever
+    is not
+    a plain number is judged in the pool, under its limits. Raises UsageError when no problem is left."""
+    doubtful: dict[str, tuple[Entry, Future[Score]]] = {}
+    for problem in problems:
+        names = recipe.rewards.of_source(problem.source).verifier_function
+        name = next((name for name in names if verifier(name).measures == "accuracy"), None)
+        if name and not (verifier(name).takes_numbers and math.plain_number(problem.answer) is not None):
+            doubtful[problem.id] = verifier(name), pool.submit(name, problem, verifier(name).right_response(problem))
     progress = Progress("checking reference answers", len(doubtful), "answers")
     good, rejected = [], []
     for problem in problems:
-        score = doubtful[problem.id].result() if problem.id in doubtful else None
+        entry, future = doubtful.get(problem.id, (None, None))
+        score = future.result() if future else None
         progress.advance(score is not None)
-        if score is None or score.value >= verifier(names[0]).full_mark:
+        if entry is None or score is None or entry.accepts(score):
             good.append(problem)
         else:
             why = score.detail or "it does not equal itself"
             reason = f"no verifier can parse the answer '{problem.answer[:80]}' ({why})"
             rejected.append(Rejected.problem(problem, reason))
+    if not problems:
+        return [], []
     if not good:
         first = rejected[0]
         where = f"{section}.path = '{first.source}'"

@@ -33,7 +33,7 @@ def train(parts: Parts, session: Session) -> None:
     for step in session.steps():
         prompts = next_prompts(parts, session.position)
         groups = sample_and_grade(parts, session, prompts, step)
-        session.folder.write_rollouts(step, rollouts.records(step, groups, recipe.rewards))
+        session.folder.write_rollouts(step, rollouts.records(step, groups))
         samples = [to_samples(group, algorithm) for group in groups if algorithm.keep(group)]
         minibatches = [to_packs(parts, part, session) for part in split(samples, recipe.trainer.minibatches)]
         with session.clock("update"):
@@ -149,9 +149,7 @@ def evaluate(parts: Parts, session: Session) -> None:
     seed = seeds.derive(recipe.run.seed, "evaluation")
     with session.clock("evaluate"):
         report = parts.evaluator.run(parts.engine, parts.pool, seed=seed, check=session.stop.check)
-    sampled, greedy = (
-        rollouts.records(session.done, groups, recipe.rewards) for groups in (report.sampled, report.greedy)
-    )
+    sampled, greedy = (rollouts.records(session.done, groups) for groups in (report.sampled, report.greedy))
     session.folder.write_evaluation(session.done, report.metrics, sampled, greedy)
     session.sink.write(session.done, report.metrics)
     shown = [

@@ -40,7 +40,7 @@ def sample(
         prompt = prompts[index]
         texts = [prompt.prefill + decode(completion.token_ids) for completion in completions]
         pending[index] = [
-            (completion, text, combine.submit(pool, rewards, prompt.problem, text))
+            (completion, text, combine.submit(pool, rewards, prompt.problem, text, _facts(completion)))
             for completion, text in zip(completions, texts, strict=True)
         ]
         on_group()
@@ -75,20 +75,23 @@ def summary(groups: Sequence[Group], rewards: Rewards) -> dict[str, float]:
         "groups/without_spread": fmean(spread == 0 for spread in spreads),
         "groups/unverifiable": sum(not group.verifiable for group in groups),
         **{f"verdict/{verdict}": verdicts[verdict] for verdict in ("graded", "unverifiable", "error", "timeout")},
-        **{
-            f"reward/{name}": fmean(rollout.score.parts[name] for rollout in rollouts)
-            for name in rewards.verifier_function
-        },
+        **{f"reward/{name}": fmean(given) for name, given in _given(rollouts, rewards.names()).items()},
     }
     for measure in ("accuracy", "format"):
-        marks = [combine.full_marks(rewards, rollout.score, measure) for rollout in rollouts]
+        marks = [combine.full_marks(rollout.score, measure) for rollout in rollouts]
         known = [mark for mark in marks if mark is not None]
         if known:
             values[measure] = fmean(known)
     return values
 
 
-def records(step: int, groups: Sequence[Group], rewards: Rewards) -> Iterator[dict[str, Any]]:
+def _given(rollouts: Sequence[Rollout], names: Sequence[str]) -> dict[str, list[float]]:
+    """The values each verifier gave, if it was asked: sources may have their own."""
+    values = {name: [part[name] for rollout in rollouts if name in (part := rollout.score.parts)] for name in names}
+    return {name: given for name, given in values.items() if given}
+
+
+def records(step: int, groups: Sequence[Group]) -> Iterator[dict[str, Any]]:
     """What a person wants to see of each group later, and a machine to train on again: one JSON object per group."""
     for group in groups:
         problem = group.prompt.problem
@@ -98,11 +101,11 @@ def records(step: int, groups: Sequence[Group], rewards: Rewards) -> Iterator[di
             "question": problem.text,
             "answer": problem.answer,
             "prompt_ids": group.prompt.token_ids.tolist(),
-            "rollouts": [_record(rollout, rewards) for rollout in group.rollouts],
+            "rollouts": [_record(rollout) for rollout in group.rollouts],
         }
 
 
-def _record(rollout: Rollout, rewards: Rewards) -> dict[str, Any]:
+def _record(rollout: Rollout) -> dict[str, Any]:
     completion, score = rollout.completion, rollout.score
     return {
         "text": rollout.text,
@@ -111,7 +114,7 @@ def _record(rollout: Rollout, rewards: Rewards) -> dict[str, Any]:
         "finish_reason": completion.finish_reason,
         "versions": completion.versions,
         "reward": score.value,
-        "accuracy": combine.full_marks(rewards, score, "accuracy"),
+        "accuracy": combine.full_marks(score, "accuracy"),
         "parts": dict(score.parts),
         "verdict": score.verdict,
         "detail": score.detail,
@@ -119,8 +122,16 @@ def _record(rollout: Rollout, rewards: Rewards) -> dict[str, Any]:
 
 
 def _group(prompt: Prompt, pending: Pending, rewards: Rewards) -> Group:
+    lengths = [len(completion.token_ids) for completion, _, _ in pending]
+    source = prompt.problem.source
+    alone = [combine.combined(rewards, futures, source) for _, _, futures in pending]
     rollouts = (
-        Rollout(prompt=prompt, completion=completion, text=text, score=combine.combined(rewards, futures))
-        for completion, text, futures in pending
+        Rollout(prompt=prompt, completion=completion, text=text, score=score)
+        for (completion, text, _), score in zip(pending, combine.in_group(rewards, alone, lengths, source), strict=True)
     )
     return Group(prompt=prompt, rollouts=tuple(rollouts))
+
+
+def _facts(completion: Completion) -> dict[str, Any]:
+    """What a verifier knows of a response beside its text."""
+    return {"response_tokens": len(completion.token_ids), "finish_reason": completion.finish_reason}

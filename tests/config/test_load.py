@@ -121,6 +121,19 @@ def test_one_weight_per_verifier(recipe: Path) -> None:
     )
 
 
+def test_verifiers_of_one_source(recipe: Path) -> None:
+    own = "  per_source:\n    a/b.jsonl: {verifier_function: [boxed, acc], verifier_weight: [1.0, 0.5]}\n"
+    recipe.write_text(MINIMAL + "rewards:\n" + own)
+    rewards = load(Recipe, recipe).rewards
+    assert rewards.of_source("a/b.jsonl").verifier_function == ("boxed", "acc")
+    assert rewards.of_source("other.jsonl") == rewards and rewards.names() == ("acc", "boxed")
+    recipe.write_text(MINIMAL + "rewards:\n" + own.replace(", 0.5]", "]"))
+    assert message(recipe).endswith("'a/b.jsonl' has 1 weights for 2 verifiers; give one each")
+    recipe.write_text(MINIMAL + "rewards:\n" + own.replace("verifier_weight", "verifier_wait"))
+    assert "rewards.per_source.a/b.jsonl.verifier_wait" in message(recipe)
+    assert message(recipe).endswith("unknown key; did you mean 'verifier_weight'?")
+
+
 def test_a_key_given_twice(recipe: Path) -> None:
     recipe.write_text(MINIMAL + "  lr: 2e-6\n")
     assert message(recipe) == "recipe.yaml:12: trainer.lr: given twice; remove one"

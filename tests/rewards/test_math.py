@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from r1zero.rewards.math import acc, base_acc, equivalent, plain_number, verifiable
+from r1zero.rewards.math import equivalent, plain_number, verifiable
+from r1zero.rewards.mindspeed import acc, base_acc
 from r1zero.types import Problem, Score
 
 from ..conftest import SHARED

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -17,6 +18,7 @@ from r1zero.rewards import combine
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Message, Problem, Score
 
+STUCK = f"{Path(__file__).parent / 'stuck.py'}:stuck"
 HOSTILE = "\\boxed{9^{9^{9^{9}}}}"
 PROBLEM = Problem(id="p", question="?", answer="4", source="test")
 
@@ -43,7 +45,7 @@ def test_verdicts_come_back_to_their_own_items(pool: ScorerPool) -> None:
 
 def test_hostile_power_times_out_within_its_limit_and_alone(pool: ScorerPool) -> None:
     start = time.monotonic()
-    hostile = pool.submit("acc", PROBLEM, HOSTILE)
+    hostile = pool.submit(STUCK, PROBLEM, HOSTILE)
     others = [pool.submit("acc", PROBLEM, "\\boxed{4}") for _ in range(20)]
     assert all(future.result() == Score(value=1.0) for future in others)
     assert hostile.result() == Score(value=0.0, verdict="timeout", detail="no verdict within 2 s")
@@ -100,7 +102,7 @@ def test_usable_from_threads_and_with_chat_problems(pool: ScorerPool) -> None:
 
 def test_no_worker_outlives_its_pool() -> None:
     pool = ScorerPool(workers=2, timeout_seconds=1.0, memory_mib=1024)
-    pool.submit("acc", PROBLEM, HOSTILE).result()
+    pool.submit(STUCK, PROBLEM, HOSTILE).result()
     before = {child.pid for child in psutil.Process().children()}
     pool.close()
     time.sleep(0.2)
@@ -117,11 +119,11 @@ def test_unknown_verifier(pool: ScorerPool) -> None:
 
 
 def test_weighted_sum_and_worst_verdict(pool: ScorerPool) -> None:
-    rewards = Rewards(verifier_function=("acc", "strict_format"), verifier_weight=(1.0, 0.5))
+    rewards = Rewards(verifier_function=(STUCK, "strict_format"), verifier_weight=(1.0, 0.5))
     good = "<think></think><answer>\\boxed{4}</answer>"
     score = combine.combined(rewards, combine.submit(pool, rewards, PROBLEM, good))
-    assert score == Score(value=1.5, parts={"acc": 1.0, "strict_format": 1.0})
+    assert score == Score(value=1.5, parts={STUCK: 1.0, "strict_format": 1.0})
     hostile = combine.combined(rewards, combine.submit(pool, rewards, PROBLEM, HOSTILE))
-    assert (hostile.value, hostile.parts, hostile.verdict) == (-0.25, {"acc": 0.0, "strict_format": -0.5}, "timeout")
-    assert hostile.detail == "acc: no verdict within 2 s"
-    assert combine.full_marks(rewards, score, "accuracy") == combine.full_marks(rewards, score, "format") == 1.0
+    assert (hostile.value, hostile.parts, hostile.verdict) == (-0.25, {STUCK: 0.0, "strict_format": -0.5}, "timeout")
+    assert hostile.detail == f"{STUCK}: no verdict within 2 s"
+    assert combine.full_marks(score, "accuracy") == combine.full_marks(score, "format") == 1.0

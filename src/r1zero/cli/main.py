@@ -7,7 +7,7 @@ import sys
 import typer
 
 from r1zero import log
-from r1zero.cli import demo, evaluate, model, pretrain, report, train
+from r1zero.cli import demo, evaluate, grade, model, pretrain, report, train
 from r1zero.errors import Interrupted, UsageError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("demo")(demo.command)
 app.command("pretrain")(pretrain.command)
+app.command("grade")(grade.command)
 app.command("report")(report.command)
 app.add_typer(model.app, name="model")
 

@@ -167,6 +167,8 @@ def _line(origins: Origins, key: Key, value: object, why: str) -> str:
 def _fields(schema: type[BaseModel], section: Key) -> list[str]:
     """Names of the fields of a section; of the section's own class, through `X | None`."""
     for name in section:
+        if str(name) not in schema.model_fields:
+            continue  # a key of a mapping
         annotation = schema.model_fields[str(name)].annotation
         options = getattr(annotation, "__args__", (annotation,))
         schema = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))

@@ -123,15 +123,37 @@ class Evaluation(Source):
     """Also answer every problem once at temperature 0."""
 
 
-class Rewards(Section):
+class Verifiers(Section):
     verifier_function: tuple[str, ...] = ("acc",)
+    """Names of docs/rewards.md, with arguments if need be: `cosine(max_tokens=4096)`; `my_file.py:name` is one of
+    your own."""
     verifier_weight: tuple[float, ...] = (1.0,)
+    """The reward is the sum of weight x value."""
+
+
+class Rewards(Verifiers):
+    per_source: dict[str, Verifiers] = {}
+    """Other verifiers for the problems of one source, by its path."""
     timeout_seconds: float = Field(default=5.0, gt=0)
     """Wall-clock limit of one verdict; the worker is killed and replaced."""
     memory_mib: int = Field(default=1024, ge=256)
     """Address space of a worker process."""
     workers: int = Field(default=0, ge=0)
     """Worker processes; 0 is one per usable core, at most 8."""
+
+    def of_source(self, source: str) -> Rewards:
+        """The rewards of a source's problems."""
+        own = self.per_source.get(source)
+        if own is None:
+            return self
+        return self.model_copy(
+            update={"verifier_function": own.verifier_function, "verifier_weight": own.verifier_weight}
+        )
+
+    def names(self) -> tuple[str, ...]:
+        """Every verifier of every source, each once."""
+        named = [*self.verifier_function, *(name for own in self.per_source.values() for name in own.verifier_function)]
+        return tuple(dict.fromkeys(named))
 
 
 class Algorithm(Section):
@@ -247,6 +269,12 @@ class Recipe(Section):
         names, weights = len(self.rewards.verifier_function), len(self.rewards.verifier_weight)
         if names != weights:
             found.append(("rewards.verifier_weight", f"has {weights} values for {names} verifiers; give one each"))
+        for source, own in self.rewards.per_source.items():
+            names, weights = len(own.verifier_function), len(own.verifier_weight)
+            if names != weights:
+                found.append(
+                    ("rewards.per_source", f"'{source}' has {weights} weights for {names} verifiers; give one each")
+                )
         return found
 
 

@@ -1,38 +1,150 @@
-"""The verifiers a recipe can name, and what each measures."""
+"""The verifiers a recipe can name, and what each measures.
+
+A name may carry arguments, `cosine(max_tokens=4096)`, and may point to a file of the user's own,
+`my_rewards.py:polite`, whose functions register themselves by `@verifier_function`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+import ast
+import importlib.util
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Literal
 
 from r1zero.errors import UsageError, suggest
+from r1zero.rewards import answers, length, mindspeed, open_r1
 from r1zero.rewards import format as layout
-from r1zero.rewards import math
 from r1zero.types import Problem, Score
 
-Verifier = Callable[[Problem, str], Score]
+Verifier = Callable[..., Score]  # (problem, text, *, options of its own) -> Score
+Measure = Literal["accuracy", "format", "other"]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A verifier, what its full mark means for the metrics, and that mark."""
+    """A verifier, what its full mark means for the metrics, and that mark. `in_group` turns the verdicts (1 or 0) and
+    lengths in tokens of a prompt's responses into the values of the group.
+
+    Reference answers are tried before a run: `right` is a right response around `{answer}`, or empty if none can be
+    made of the reference (a schema); `takes_numbers` says that a plain number is a good reference without trying."""
 
     verify: Verifier
-    measures: Literal["accuracy", "format"]
+    measures: Measure
     full_mark: float = 1.0
+    in_group: Callable[[Sequence[bool], Sequence[int]], list[float]] | None = None
+    right: str = "<think></think><answer>\\boxed{{{answer}}}</answer>"
+    takes_numbers: bool = True
+
+    def right_response(self, problem: Problem) -> str:
+        return self.right.format(answer=problem.answer)
+
+    def accepts(self, score: Score) -> bool:
+        """Whether the verdict on `right_response` says that the reference answer can be used."""
+        return score.value >= self.full_mark if self.right else score.verdict == "graded"
 
 
 VERIFIERS: dict[str, Entry] = {
-    "acc": Entry(math.acc, "accuracy"),
-    "base_acc": Entry(math.base_acc, "accuracy"),
+    "math": Entry(answers.math, "accuracy"),
+    "multiple_choice": Entry(answers.multiple_choice, "accuracy", takes_numbers=False),
+    "numeric": Entry(answers.numeric, "accuracy"),
+    "exact_match": Entry(answers.exact_match, "accuracy"),
+    "json_schema": Entry(answers.json_schema, "accuracy", right="", takes_numbers=False),
+    "reasoning_gym": Entry(answers.reasoning_gym, "accuracy", right="", takes_numbers=False),
+    "orz": Entry(answers.orz, "accuracy"),
+    # MindSpeed-RL
+    "acc": Entry(mindspeed.acc, "accuracy"),
+    "base_acc": Entry(mindspeed.base_acc, "accuracy"),
+    "math_17k_acc": Entry(mindspeed.math_17k_acc, "accuracy"),
+    "acc_for_ppo": Entry(mindspeed.math_17k_acc, "accuracy"),
+    "acc_for_dapo": Entry(mindspeed.acc_for_dapo, "accuracy", right="Answer: {answer}"),
+    "math_verify_reward": Entry(mindspeed.math_verify_reward, "accuracy"),
+    "retool_reward": Entry(mindspeed.retool_reward, "accuracy", right="\\boxed{{{answer}}}"),
+    "format": Entry(mindspeed.format, "format"),
     "strict_format": Entry(layout.strict_format, "format"),
+    "step": Entry(mindspeed.step, "other"),
+    # Open-R1
+    "accuracy": Entry(answers.math, "accuracy"),
+    "think_accuracy": Entry(open_r1.think_accuracy, "accuracy"),
+    "think_format": Entry(open_r1.think_format, "format"),
+    "soft_format": Entry(open_r1.soft_format, "format"),
+    "code_format": Entry(open_r1.code_format, "format"),
+    "tag_count": Entry(open_r1.tag_count, "format"),
+    "reasoning_steps": Entry(mindspeed.step, "other"),
+    "repetition_penalty": Entry(open_r1.repetition_penalty, "other"),
+    "language_consistency": Entry(open_r1.language_consistency, "other"),
+    "cosine": Entry(length.cosine, "other"),
+    "length": Entry(answers.math, "other", in_group=length.group_lengths),
+    "soft_overlong": Entry(length.soft_overlong, "other"),
     "boxed": Entry(layout.boxed, "format"),
 }
 
 
+def verifier_function(
+    name: str = "", *, measures: Measure = "other", full_mark: float = 1.0
+) -> Callable[[Verifier], Verifier]:
+    """Decorator that makes a function (problem, text) -> Score a verifier under its own or another name. In a file of
+    the
+    user's own: `from r1zero.rewards.catalog import verifier_function`."""
+
+    def register(function: Verifier) -> Verifier:
+        chosen = name or getattr(function, "__name__", "")
+        if chosen in VERIFIERS:
+            raise UsageError(f"verifier '{chosen}': there is one of this name already; choose another")
+        VERIFIERS[chosen] = Entry(function, measures, full_mark)
+        return function
+
+    return register
+
+
+@lru_cache(maxsize=256)
 def verifier(name: str) -> Entry:
-    """Look a verifier up. Raises UsageError for an unknown name."""
-    if name not in VERIFIERS:
-        raise UsageError(f"rewards.verifier_function = '{name}': unknown verifier{suggest(name, VERIFIERS)}")
-    return VERIFIERS[name]
+    """Look a verifier up by its name in a recipe. Raises UsageError for an unknown name, file or argument."""
+    called, options = _call(name)
+    file, _, bare = called.rpartition(":")
+    if file and not Path(file).expanduser().is_file():
+        raise UsageError(f"rewards.verifier_function = '{name}': no such file")
+    own = _load(file) if file else ()
+    if bare not in VERIFIERS or (file and bare not in own):
+        raise UsageError(
+            f"rewards.verifier_function = '{name}': unknown verifier{suggest(bare, own if file else VERIFIERS)}"
+        )
+    entry = VERIFIERS[bare]
+    known = list(inspect.signature(entry.verify).parameters)[2:]
+    for option in options:
+        if option not in known:
+            hint = suggest(option, known) if known else "; it takes none"
+            raise UsageError(f"rewards.verifier_function = '{name}': unknown argument '{option}'{hint}")
+    return replace(entry, verify=partial(entry.verify, **options)) if options else entry
+
+
+def _call(name: str) -> tuple[str, dict[str, Any]]:
+    """`cosine(max_tokens=4096)` as a name and literal arguments; nothing is evaluated."""
+    called, bracket, rest = name.partition("(")
+    if not bracket:
+        return name, {}
+    try:
+        call = ast.parse(f"f({rest}", mode="eval").body
+        assert isinstance(call, ast.Call) and not call.args
+        return called, {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+    except (SyntaxError, ValueError, AssertionError):
+        example = "cosine(max_tokens=4096)"
+        raise UsageError(f"rewards.verifier_function = '{name}': arguments are written like {example}") from None
+
+
+@lru_cache(maxsize=64)
+def _load(file: str) -> tuple[str, ...]:
+    """Run a file of verifiers; the names it registered."""
+    path = Path(file).expanduser()
+    before = set(VERIFIERS)
+    spec = importlib.util.spec_from_file_location(f"r1zero_user_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    try:
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    except Exception as error:
+        for name in set(VERIFIERS) - before:
+            del VERIFIERS[name]
+        raise UsageError(f"{file}: cannot be loaded: {type(error).__name__}: {error}") from error
+    return tuple(name for name in VERIFIERS if name not in before)

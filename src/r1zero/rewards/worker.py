@@ -15,7 +15,7 @@ import signal
 import sys
 from typing import Any
 
-from r1zero.rewards.catalog import VERIFIERS
+from r1zero.rewards.catalog import verifier
 from r1zero.types import Message, Problem, Score
 
 _GRACE_SECONDS = 2.0  # the pool kills first and knows why; this alarm is for a worker whose pool is gone
@@ -41,7 +41,7 @@ def main() -> None:
 
 def _judge(job: dict[str, Any]) -> dict[str, Any]:
     try:
-        score = VERIFIERS[job["verifier"]].verify(_problem(job["problem"]), job["text"])
+        score = verifier(job["verifier"]).verify(_problem(job["problem"]), job["text"])
     except MemoryError:
         score = Score(value=0.0, verdict="error", detail="out of memory")
     except BaseException as error:  # math-verify raises from BaseException too; a verifier's failure is a verdict

@@ -1,0 +1,130 @@
+"""One judgement: is the final answer of a response the reference answer?"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import Literal
+
+from r1zero.rewards.math import choice, symbolic
+from r1zero.rewards.math.clean import clean
+from r1zero.rewards.math.compare import equal
+from r1zero.rewards.math.extract import Found, after_reasoning, final_answer, first_turn
+from r1zero.rewards.math.structure import Formula, Text, Value, read
+
+Outcome = Literal["right", "wrong", "missing", "unverifiable"]
+UNVERIFIABLE = "the reference answer cannot be parsed"
+_PLAIN_NUMBER = re.compile(r"[-+]?[0-9]{1,40}(\.[0-9]{1,40})?")
+_GROUPED_NUMBER = re.compile(r"[-+]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]{1,40})?")
+_WORDS = re.compile(r"[A-Za-z]{3,}")
+_CACHED = 200  # characters of a reference that is kept
+_MARKUP = re.compile(r"\\text\s*\{([^{}]*)\}|[$\s]")
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`missing` means that the response has no final answer; `detail` says why."""
+
+    outcome: Outcome
+    answer: str = ""
+    detail: str = ""
+
+
+def judge(gold: str, response: str) -> Judgement:
+    """Judge a whole response. May need long on hostile input: call it in a worker of `rewards.pool`."""
+    letter = choice.of_reference(gold)
+    if letter is not None:
+        said = choice.of_response(response, letter)
+        if said is None:
+            return Judgement("missing", detail="no choice found")
+        return Judgement("right" if said == letter.letter else "wrong", said)
+    reference = reference_answer(gold)
+    if reference is None:
+        return Judgement("unverifiable", detail=UNVERIFIABLE)
+    found = final_answer(response)
+    if found.value is None:
+        if isinstance(reference.value, Text) and _ends_in(response, reference.value.words):
+            return Judgement("right", reference.value.words)
+        return Judgement("missing", detail=found.why)
+    return Judgement("right" if _same(reference, found) else "wrong", found.text[:200])
+
+
+def equivalent(gold: str, answer: str) -> bool | None:
+    """Whether an answer, already found, equals the reference; None if the reference cannot be parsed."""
+    plain_gold, plain_answer = plain_number(gold), plain_number(answer)
+    if plain_gold is not None and plain_answer is not None:
+        return plain_gold == plain_answer
+    letter = choice.of_reference(gold)
+    if letter is not None:
+        return choice.of_response(answer, letter) == letter.letter
+    reference = reference_answer(gold)
+    if reference is None:
+        return None
+    value = read(answer)
+    return value is not None and _same(reference, Found(answer, value))
+
+
+def verifiable(gold: str) -> bool:
+    """Whether a reference answer can be judged: it is a formula, a collection of them, a choice, or a few words."""
+    if plain_number(gold) is not None or choice.of_reference(gold) is not None:
+        return True
+    return reference_answer(gold) is not None
+
+
+def plain_number(text: str) -> Fraction | None:
+    """A plain decimal number, thousands separated by commas or not; None for anything else."""
+    compact = text.strip().strip("$").strip()
+    if _GROUPED_NUMBER.fullmatch(compact):
+        compact = compact.replace(",", "")
+    return Fraction(compact) if _PLAIN_NUMBER.fullmatch(compact) else None
+
+
+def reference_answer(gold: str) -> Found | None:
+    """The value of a reference answer; None for prose and for what says nothing. A group's responses share it."""
+    return _short_reference(gold) if len(gold) <= _CACHED else _reference(gold)
+
+
+def _reference(gold: str) -> Found | None:
+    if not any(character.isalnum() or character in "∅∞ℝ⦃" for character in clean(gold[:1000])):
+        return None
+    found = final_answer(gold, gold=True)
+    if found.value is None:
+        return None
+    if isinstance(found.value, Text) and not found.value.formal and "\\text" not in clean(gold):
+        return found if len(_WORDS.findall(found.value.words)) <= 3 else None
+    return found
+
+
+_short_reference = lru_cache(maxsize=512)(_reference)
+
+
+def _same(gold: Found, answer: Found) -> bool:
+    assert gold.value is not None and answer.value is not None
+    if equal(gold.value, answer.value):
+        return True
+    if _numeric(gold.value) and _numeric(answer.value):
+        return False
+    written = _letters(gold.text), _letters(answer.text)
+    if written[0] and written[0] == written[1]:
+        return True
+    if isinstance(gold.value, Text) and written[0].isalpha() and written[0].casefold() == written[1].casefold():
+        return True
+    return symbolic.equal(gold, answer)
+
+
+def _numeric(value: Value) -> bool:
+    return isinstance(value, Formula) and value.node[0] == "number"
+
+
+def _ends_in(response: str, words: str) -> bool:
+    """Whether a response without boxes and formulas ends by naming a word: `The day is Friday.`"""
+    answer, why = after_reasoning(first_turn(response))
+    ending = rf"(?:\b(?:is|are|was|be|on)|[:=])\s+\W*{re.escape(words)}\W*$"
+    return not why and "boxed" not in answer and re.search(ending, answer[-300:].casefold()) is not None
+
+
+def _letters(text: str) -> str:
+    """A text for comparison as it is written."""
+    return _MARKUP.sub(lambda match: match[1] or "", clean(text[:1000])).strip(".,;")
