@@ -91,6 +91,7 @@ _PLAIN_UNIT = re.compile(
     rf"(?:\s*/\s*(?:{_KNOWN}))?{_POWER}|(?:(?:square|cubic|sq\.?|cu\.?)\s+)?{_WORD}(?:\s+\(?{_WORD}\)?){{0,4}}{_POWER})$",
     re.DOTALL,
 )
+_ANGLE = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc)\b[^()+*/=,]*°$")  # the degrees belong to the function: `\tan 45°`
 _SHORT = 400  # characters in which a unit is looked for
 
 
@@ -103,6 +104,8 @@ def split_unit(text: str) -> tuple[str, str] | None:
     stripped = text.rstrip(" .")
     for mark in "%°$€£¥₹":
         if stripped.endswith(mark) and stripped[:-1].strip():
+            if _ANGLE.search(stripped):
+                return None
             return stripped[:-1].strip(), mark
     match = _TEXT_UNIT.match(stripped) or _PLAIN_UNIT.match(stripped)
     if match is None or not match["value"].strip():
