@@ -128,6 +128,8 @@ class Rewards(Section):
     verifier_weight: tuple[float, ...] = (1.0,)
     timeout_seconds: float = Field(default=5.0, gt=0)
     """Wall-clock limit of one verdict; the worker is killed and replaced."""
+    cpu_seconds: float = Field(default=0.0, ge=0)
+    """Processor time of one verdict; 0 is timeout_seconds. On a crowded machine: raise timeout_seconds, set this."""
     memory_mib: int = Field(default=1024, ge=256)
     """Address space of a worker process."""
     workers: int = Field(default=0, ge=0)

@@ -16,11 +16,17 @@ Verifier = Callable[[Problem, str], Score]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A verifier, what its full mark means for the metrics, and that mark."""
+    """A verifier, what its full mark means for the metrics, and that mark.
+
+    `seconds` replaces `rewards.timeout_seconds` for a verifier that limits its own work; `answers_pass` says that the
+    reference answer, in a box, must earn the full mark, so that rows with unusable answers are found before the run.
+    """
 
     verify: Verifier
     measures: Literal["accuracy", "format"]
     full_mark: float = 1.0
+    seconds: float = 0.0
+    answers_pass: bool = True
 
 
 VERIFIERS: dict[str, Entry] = {
