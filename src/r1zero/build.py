@@ -149,7 +149,8 @@ def _verifiable(
 ) -> tuple[list[Problem], list[Rejected]]:
     """Problems whose reference answer the recipe's verifier accepts as right. Answers are data, so whatever is not a
     plain number is judged in the pool, under its limits. Raises UsageError when no problem is left."""
-    names = [name for name in recipe.rewards.verifier_function if verifier(name).measures == "accuracy"]
+    entries = {name: verifier(name) for name in recipe.rewards.verifier_function}
+    names = [name for name, entry in entries.items() if entry.measures == "accuracy" and entry.answers_pass]
     if not names or not problems:
         return problems, []
     doubtful = {

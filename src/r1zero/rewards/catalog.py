@@ -8,7 +8,7 @@ from typing import Literal
 
 from r1zero.errors import UsageError, suggest
 from r1zero.rewards import format as layout
-from r1zero.rewards import math
+from r1zero.rewards import code, math
 from r1zero.types import Problem, Score
 
 Verifier = Callable[[Problem, str], Score]
@@ -34,6 +34,8 @@ VERIFIERS: dict[str, Entry] = {
     "base_acc": Entry(math.base_acc, "accuracy"),
     "strict_format": Entry(layout.strict_format, "format"),
     "boxed": Entry(layout.boxed, "format"),
+    "code": Entry(code.code, "accuracy", seconds=2 * code.SAMPLE_SECONDS, answers_pass=False),
+    "binary_code": Entry(code.binary_code, "accuracy", seconds=2 * code.SAMPLE_SECONDS, answers_pass=False),
 }
 
 
