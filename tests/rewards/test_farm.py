@@ -18,6 +18,7 @@ import pytest
 
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Problem, Score
+from tests.rewards.contract import check_scorer
 
 SLOW = "\\boxed{9^{9^{9^{9}}}}"
 
@@ -163,3 +164,7 @@ def test_memory_stays_flat() -> None:
             nursery, workers = _family(pool)
             sizes.append(sum(process.memory_info().rss for process in (nursery, *workers)) / 2**20)
         assert max(sizes) < sizes[0] + 60, sizes
+
+
+def test_the_farm_keeps_the_contract_of_scorers() -> None:
+    check_scorer(lambda: ScorerPool(workers=2, timeout_seconds=2.0, memory_mib=1024))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from r1zero.errors import UsageError, suggest
-from r1zero.rewards import format as layout
 from r1zero.rewards import code, math
+from r1zero.rewards import format as layout
 from r1zero.types import Problem, Score
 
 Verifier = Callable[[Problem, str], Score]
@@ -23,10 +23,15 @@ class Entry:
     """
 
     verify: Verifier
-    measures: Literal["accuracy", "format"]
+    measures: Literal["accuracy", "format", "preference"]
     full_mark: float = 1.0
     seconds: float = 0.0
     answers_pass: bool = True
+
+
+def _by_a_model(problem: Problem, text: str) -> Score:
+    """`scoring/` answers for these names; a worker has no model."""
+    raise RuntimeError("reward models score in the training process")
 
 
 VERIFIERS: dict[str, Entry] = {
@@ -36,6 +41,8 @@ VERIFIERS: dict[str, Entry] = {
     "boxed": Entry(layout.boxed, "format"),
     "code": Entry(code.code, "accuracy", seconds=2 * code.SAMPLE_SECONDS, answers_pass=False),
     "binary_code": Entry(code.binary_code, "accuracy", seconds=2 * code.SAMPLE_SECONDS, answers_pass=False),
+    "reward_model": Entry(_by_a_model, "preference", answers_pass=False),
+    "process_reward": Entry(_by_a_model, "preference", answers_pass=False),
 }
 
 

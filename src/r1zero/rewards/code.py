@@ -7,8 +7,8 @@ A row brings its tests in one of these columns, as JSON text or as objects:
     tests              the list above alone, the language in a column `language`
     input_output       {"inputs": ["2 3\\n"], "outputs": ["5\\n"]}                                       (APPS, TACO)
 
-Columns `time_limit` (seconds) and `memory_limit` (MiB) replace the defaults for one test. Every test runs in a container
-of its own and is compared out here, so a test that hangs, crashes or cheats costs itself and no other.
+Columns `time_limit` (seconds) and `memory_limit` (MiB) replace the defaults for one test. Every test runs in a
+container of its own and is compared out here, so a test that hangs, crashes or cheats costs itself and no other.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def read_tests(problem: Problem) -> Tests:
 
 
 def last_program(text: str, language: str) -> str | None:
-    """The last block fenced as `language` behind the last `</think>`; without one, the last block without a language."""
+    """The last block fenced as `language` behind the last `</think>`; without one, the last that names no language."""
     blocks = _FENCE.findall(text.rpartition("</think>")[2])
     names = {language.lower(), *(name.lower() for name in _FENCE_NAMES.get(language, ()))}
     for wanted in (names, {""}):

@@ -7,13 +7,13 @@ from concurrent.futures import Future
 
 from r1zero.config import Rewards
 from r1zero.rewards.catalog import verifier
-from r1zero.rewards.pool import ScorerPool
+from r1zero.rewards.scorer import Scorer
 from r1zero.types import Problem, Score, Verdict
 
 _WORST_FIRST: Sequence[Verdict] = ("unverifiable", "timeout", "error", "graded")
 
 
-def submit(pool: ScorerPool, rewards: Rewards, problem: Problem, text: str) -> dict[str, Future[Score]]:
+def submit(pool: Scorer, rewards: Rewards, problem: Problem, text: str) -> dict[str, Future[Score]]:
     """Ask every verifier of a recipe; `combined` waits for the answers."""
     return {name: pool.submit(name, problem, text) for name in rewards.verifier_function}
 

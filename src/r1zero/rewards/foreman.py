@@ -171,9 +171,7 @@ class Foreman:
         worker.incoming = rest
         for line in lines:
             self._accept(worker, json.loads(line))
-        if not received:
-            self._replace(worker, None)
-        elif worker.taken >= _JOBS_PER_WORKER and not worker.jobs:
+        if not received or (worker.taken >= _JOBS_PER_WORKER and not worker.jobs):
             self._replace(worker, None)
 
     def _accept(self, worker: _Worker, verdict: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """A process that has paid for the imports once and forks a grading worker whenever one is needed.
 
 `python -m r1zero.rewards.nursery DESCRIPTOR MEMORY_MIB` answers orders, one at a time, on a Unix socket: `spawn` (with
-the worker's socket attached) says the new process id, `end PID` kills a worker, reaps it and says how it ended. It is the
-parent of every worker, so a process id it knows is never another process's. When its socket closes it kills them all.
+the worker's socket attached) says the new process id, `end PID` kills a worker, reaps it and says how it ended. It is
+the parent of every worker, so a process id it knows is never another process's. When its socket closes it kills them
+all.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def _fork(orders: socket.socket, descriptor: int, memory_mib: int) -> int:
         from r1zero.rewards import worker
 
         orders.detach()
-        worker.close_everything_but({descriptor})
+        worker.close_everything_but(descriptor)
         os.setpgid(0, 0)  # what a verifier starts dies with it
         worker.serve(socket.socket(fileno=descriptor), memory_mib)
     finally:

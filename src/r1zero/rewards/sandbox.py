@@ -1,10 +1,10 @@
 """Run a program that a model wrote: no network, nothing to read but the system's programs, nothing to write but a small
 /tmp, and hard limits on time, memory, processes and output. What it stops and what not: docs/code-reward.md.
 
-The container is bubblewrap's (namespaces, dropped capabilities, no_new_privs), the limits are the kernel's (rlimits, set
-by util-linux's prlimit inside the container) and a watch on the memory of all processes together; libseccomp, where it is
-installed, refuses system calls that no solution needs. Works as any user; root becomes a user without privileges, for
-whom the limit on processes counts.
+The container is bubblewrap's (namespaces, dropped capabilities, no_new_privs), the limits are the kernel's (rlimits,
+set by util-linux's prlimit inside the container) and a watch on the memory of all processes together; libseccomp, where
+it is installed, refuses system calls that no solution needs. Works as any user; root becomes a user without privileges,
+for whom the limit on processes counts.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")  # links into /usr, or f
 _CONFIGURATION = ("/etc/ld.so.cache", "/etc/alternatives")  # of /etc only what finding programs and libraries needs
 # what no solution of an exercise needs: other processes' memory, mounts, new namespaces, the kernel's inner doors
 _REFUSED_CALLS = """
-    acct add_key bpf clone3 delete_module fanotify_init finit_module fsconfig fsmount fsopen fspick init_module io_setup
-    io_uring_enter io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl lookup_dcookie
-    mount mount_setattr move_mount name_to_handle_at open_by_handle_at open_tree perf_event_open personality
-    pidfd_getfd pivot_root process_madvise process_vm_readv process_vm_writev ptrace quotactl reboot request_key
-    setns swapoff swapon syslog umount2 unshare userfaultfd
-""".split()
+    acct add_key bpf clone3 delete_module fanotify_init finit_module fsconfig fsmount fsopen fspick
+    init_module io_setup io_uring_enter io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load
+    kexec_load keyctl lookup_dcookie mount mount_setattr move_mount name_to_handle_at open_by_handle_at
+    open_tree perf_event_open personality pidfd_getfd pivot_root process_madvise process_vm_readv
+    process_vm_writev ptrace quotactl reboot request_key setns swapoff swapon syslog umount2 unshare
+    userfaultfd
+"""
 _NEW_NAMESPACES = (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)
 
 
@@ -51,7 +52,7 @@ class SandboxUnavailable(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """`cpu_seconds` is of each process, `wall_seconds` and `memory_mib` of all together; `files_mib` the size of /tmp."""
+    """`cpu_seconds` is of each process, `wall_seconds` and `memory_mib` of all together, `files_mib` of /tmp."""
 
     cpu_seconds: float = 5.0
     wall_seconds: float = 15.0
@@ -252,7 +253,7 @@ def _seccomp() -> bytes:
     refuse = seccomp.ERRNO(errno.EPERM)
     rules = seccomp.SyscallFilter(seccomp.ALLOW)
     _add: Callable[..., None] = rules.add_rule
-    for name in _REFUSED_CALLS:
+    for name in _REFUSED_CALLS.split():
         with contextlib.suppress(ValueError, OSError):  # a call this libseccomp or this processor does not know
             _add(seccomp.ERRNO(errno.ENOSYS) if name == "clone3" else refuse, name)
     _add(refuse, "socket", seccomp.Arg(0, seccomp.NE, 1))

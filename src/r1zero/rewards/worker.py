@@ -51,11 +51,10 @@ def _judge(job: dict[str, Any]) -> dict[str, Any]:
         return wire.score_fields(Score(value=0.0, verdict="error", detail=f"{type(error).__name__}: {error}"))
 
 
-def close_everything_but(descriptors: set[int]) -> None:
+def close_everything_but(descriptor: int) -> None:
     """Standard streams to /dev/null, all else closed: a fork must not hold another worker's socket."""
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
-    bounds = [2, *sorted(descriptors), 1 << 16]
-    for low, high in zip(bounds, bounds[1:], strict=False):
-        os.closerange(low + 1, high)
+    os.closerange(3, descriptor)
+    os.closerange(descriptor + 1, 1 << 16)
