@@ -24,7 +24,7 @@ class Watched(ScorerPool):
 
 
 class Patient(ScriptedEngine):
-    """Samples the next group only when the last one has been scored: with scoring at the end this would never finish."""
+    """Samples the next group only when the last one has been scored: scoring at the end would never finish."""
 
     pool: Watched
 

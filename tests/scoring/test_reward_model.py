@@ -55,8 +55,7 @@ def _saved(folder: Path, auto: Any, labels: int = 1, template: str | None = None
 
 
 CHATML = (
-    "{% for m in messages %}[{{ m.role }}]{{ m.content }}
-{% endfor %}"
+    "{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endfor %}"
     "{% if add_generation_prompt %}[assistant]{% endif %}"
 )
 

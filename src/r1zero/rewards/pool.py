@@ -46,11 +46,12 @@ class ScorerPool:
     def submit(self, name: str, problem: Problem, text: str) -> Future[Score]:
         """One verdict of one verifier, later; it cannot be cancelled. Raises UsageError for a verifier that does not
         exist, RuntimeError after `close`."""
-        seconds = verifier(name).seconds or self._seconds
+        own = verifier(name).seconds
+        seconds = own or self._seconds
         if not self._thread.is_alive():
             raise RuntimeError("the grading farm is closed")
         message = {"verifier": name, "problem": wire.problem_fields(problem), "text": text}
-        job = Job(json.dumps(message, default=str).encode(), seconds, self._cpu_seconds or seconds, Future())
+        job = Job(json.dumps(message, default=str).encode(), seconds, own or self._cpu_seconds or seconds, Future())
         job.future.set_running_or_notify_cancel()
         self._foreman.arrivals.put(job)
         self._foreman.wake()
