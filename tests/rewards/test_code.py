@@ -334,7 +334,8 @@ def test_kernel_doors_are_shut(call: str) -> None:
 
 def test_killing_everybody_and_other_verdicts() -> None:
     outcome = _run("import os\nos.kill(-1, 9)\nprint('alive')")
-    assert (outcome.ending, outcome.stdout) == ("exit", b"alive\n") or outcome.status == 137
+    assert outcome.ending == "exit"
+    assert outcome.stdout == b"alive\n" or outcome.status == 137 or b"No such process" in outcome.stderr
     assert _run("import os\nos.kill(os.getpid(), 11)").status == 128 + 11
     assert code.code(_problem(tests=SUMS[:1]), _fenced("import sys\nprint(3)\nsys.exit(3)")).detail == (
         "0/1 tests passed; test 1: exit status 3: "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -75,15 +73,6 @@ def test_memory_limit_is_a_verdict() -> None:
         assert pool.submit("acc", PROBLEM, "\\boxed{4}").result().value == 1.0
 
 
-def test_a_killed_worker_costs_one_error_and_no_other_item(pool: ScorerPool) -> None:
-    futures = [pool.submit("acc", PROBLEM, "\\boxed{4}") for _ in range(500)]
-    workers = [child for child in psutil.Process().children() if "r1zero.rewards.worker" in " ".join(child.cmdline())]
-    os.kill(workers[0].pid, signal.SIGKILL)
-    verdicts = [future.result(timeout=30).verdict for future in futures]
-    assert verdicts.count("graded") >= 499 and len(verdicts) == 500
-    assert pool.submit("acc", PROBLEM, "\\boxed{4}").result(timeout=30).value == 1.0
-
-
 def test_usable_from_threads_and_with_chat_problems(pool: ScorerPool) -> None:
     chat = Problem(id="p", question=(Message("user", "?"),), answer="4", source="t", extra={"when": object()})
     results: list[Score] = []
@@ -101,11 +90,12 @@ def test_usable_from_threads_and_with_chat_problems(pool: ScorerPool) -> None:
 def test_no_worker_outlives_its_pool() -> None:
     pool = ScorerPool(workers=2, timeout_seconds=1.0, memory_mib=1024)
     pool.submit("acc", PROBLEM, HOSTILE).result()
-    before = {child.pid for child in psutil.Process().children()}
+    pool.submit("acc", PROBLEM, "").result()
+    nursery = psutil.Process(pool._foreman._nursery.process.pid)
+    family = [nursery, *nursery.children(recursive=True)]
+    assert len(family) == 2
     pool.close()
-    time.sleep(0.2)
-    left = {child.pid for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE}
-    assert len(before & left) <= 2  # the module's own pool
+    assert not psutil.wait_procs(family, timeout=5)[1]
 
 
 def test_unknown_verifier(pool: ScorerPool) -> None:

@@ -72,7 +72,7 @@ def test_outcome_scores_are_the_models_own(tmp_path: Path, labels: int, template
         if template is None:
             ids = scored.tokenizer("1+2=?", text)["input_ids"]
         logits = model(input_ids=torch.tensor([ids])).logits[0]
-        assert value == pytest.approx(float(logits[0] if labels == 1 else logits.softmax(-1)[1]), abs=1e-5)
+        assert value == pytest.approx((logits[0] if labels == 1 else logits.softmax(-1)[1]).item(), abs=1e-5)
     assert len(set(together)) == len(TEXTS)
     assert [s.value for s in scored.score([(CHAT, text) for text in TEXTS])] == pytest.approx(together, abs=1e-5)
 
@@ -80,7 +80,9 @@ def test_outcome_scores_are_the_models_own(tmp_path: Path, labels: int, template
 def test_long_responses_keep_their_end_and_say_so(tmp_path: Path) -> None:
     path = _saved(tmp_path, AutoModelForSequenceClassification)
     settings = config.RewardModel(path=path, max_tokens=8, sigmoid=True)
-    scores = OutcomeModel.load(settings, CPU).score([(PROBLEM, "1" * 30 + "=2+3"), (PROBLEM, "2" * 30 + "=2+3")])
+    scored = OutcomeModel.load(settings, CPU)
+    end = "=2+3" * 4
+    scores = scored.score([(PROBLEM, "1" * 30 + end), (PROBLEM, "2" * 30 + end)])
     assert scores[0].detail == scores[1].detail and scores[0].detail.startswith("the first ")
     assert scores[0].value == scores[1].value and 0 < scores[0].value < 1
 
@@ -111,7 +113,7 @@ def test_steps_are_scored_at_their_last_token(tmp_path: Path, labels: int) -> No
     for step in ("1+2", "=3", "so 3"):
         ids = ids + tokenizer(step + "\n\n", add_special_tokens=False)["input_ids"]
         last = model(input_ids=torch.tensor([ids])).logits[0, -1]  # a causal model: what follows changes nothing
-        expected.append(float(last.sigmoid() if labels == 1 else last.softmax(-1)[1]))
+        expected.append((last.sigmoid() if labels == 1 else last.softmax(-1)[1]).item())
     assert process.steps(PROBLEM, text) == pytest.approx(expected, abs=1e-5)
     (score,) = process.score([(PROBLEM, text)])
     assert score.value == pytest.approx(expected[0] * expected[1] * expected[2], abs=1e-5)
@@ -135,7 +137,7 @@ def test_a_causal_model_says_good_or_bad(tmp_path: Path, aggregate: Any, pick: A
         ids = ids + tokenizer(step + "?", add_special_tokens=False)["input_ids"]
         logits = model(input_ids=torch.tensor([ids])).logits[0, -1]
         good, bad = (tokenizer(token, add_special_tokens=False)["input_ids"][-1] for token in "10")
-        expected.append(float(logits[[good, bad]].softmax(-1)[0]))
+        expected.append(logits[[good, bad]].softmax(-1)[0].item())
     (score,) = process.score([(PROBLEM, "1+2=3\n3")])
     assert score.value == pytest.approx(pick(expected), abs=1e-5)
 

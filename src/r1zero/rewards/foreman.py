@@ -23,15 +23,18 @@ from r1zero.rewards import wire
 from r1zero.rewards.nursery import Nursery
 from r1zero.types import Score
 
-_PREFETCH = 8  # jobs on their way to one worker, so that it never waits for the farm
+_PREFETCH = 8  # jobs sent ahead to one worker, so that it does not wait for the farm after each ...
+_FAST = 0.005  # ... of a verifier that takes less than these seconds on average
+_PATIENCE = 0.1  # a worker that sits over one job for so long loses those sent ahead to others
 _JOBS_PER_WORKER = 5000  # then it is replaced: caches of libraries grow
 _ATTEMPTS = 3  # a job whose worker was killed by something else than its limits is tried again
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One question to one verifier; `line` is the message up to its number."""
+    """One question to one verifier; `body` is its message but for number and limits."""
 
+    verifier: str
     body: bytes
     seconds: float
     cpu_seconds: float
@@ -44,17 +47,31 @@ class Job:
 
 
 @dataclass(slots=True, eq=False)
+class _Sent:
+    """A job with a worker. One that was given to another worker as well is not `wanted` from this one."""
+
+    number: int
+    job: Job
+    wanted: bool = True
+
+
+@dataclass(slots=True, eq=False)
 class _Worker:
     pid: int
     socket: socket.socket
-    jobs: deque[tuple[int, Job]] = field(default_factory=deque)  # the first one is being judged
+    jobs: deque[_Sent] = field(default_factory=deque)  # the first one is being judged
     since: float = 0.0  # when the first one became the first
     outgoing: bytearray = field(default_factory=bytearray)
     incoming: bytearray = field(default_factory=bytearray)
     taken: int = 0
 
     def deadline(self) -> float:
-        return self.since + self.jobs[0][1].seconds if self.jobs else float("inf")
+        return self.since + self.jobs[0].job.seconds if self.jobs else float("inf")
+
+    def patience(self) -> float:
+        """When to take back what was sent ahead."""
+        behind = len(self.jobs) > 1 and self.jobs[-1].wanted
+        return self.since + _PATIENCE if behind else float("inf")
 
 
 class Foreman:
@@ -66,6 +83,7 @@ class Foreman:
         self._waiting: deque[Job] = deque()
         self._workers: list[_Worker] = []
         self._number = 0
+        self._average: dict[str, float] = {}  # verifier -> seconds of a verdict, lately
         self._stopping = False
         self._bell, self._ear = socket.socketpair()
         self._bell.setblocking(False)
@@ -95,7 +113,8 @@ class Foreman:
 
     def _turn(self) -> None:
         self._hand_out()
-        nearest = min((worker.deadline() for worker in self._workers), default=float("inf"))
+        alarms = [min(worker.deadline(), worker.patience()) for worker in self._workers]
+        nearest = min(alarms, default=float("inf"))
         wait = None if nearest == float("inf") else max(0.0, nearest - time.monotonic())
         for key, events in self._selector.select(wait):
             if key.data is None:
@@ -107,9 +126,12 @@ class Foreman:
             # its verdict may have come while this thread was kept from running
             self._attend(worker, selectors.EVENT_READ)
             if worker in self._workers and worker.deadline() <= now:
-                seconds = worker.jobs[0][1].seconds
+                seconds = worker.jobs[0].job.seconds
                 late = Score(value=0.0, verdict="timeout", detail=f"no verdict within {seconds:g} s")
                 self._replace(worker, late)
+        for worker in self._workers:
+            if worker.patience() <= now:
+                self._take_back(worker)
 
     def _listen(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -133,7 +155,8 @@ class Foreman:
                 except OSError as error:
                     self._without_nursery(str(error))
                     continue
-            ahead = min(_PREFETCH, len(self._waiting) // (2 * self._size))
+            fast = self._average.get(self._waiting[0].verifier, 1.0) < _FAST
+            ahead = min(_PREFETCH, len(self._waiting) // (2 * self._size)) if fast else 0
             if len(worker.jobs) > ahead:
                 return
             self._give(worker, self._waiting.popleft())
@@ -142,7 +165,7 @@ class Foreman:
         self._number += 1
         if not worker.jobs:
             worker.since = time.monotonic()
-        worker.jobs.append((self._number, job))
+        worker.jobs.append(_Sent(self._number, job))
         worker.taken += 1
         worker.outgoing += job.line(self._number)
         self._send(worker)
@@ -175,10 +198,21 @@ class Foreman:
             self._replace(worker, None)
 
     def _accept(self, worker: _Worker, verdict: dict[str, Any]) -> None:
-        number, job = worker.jobs.popleft()
-        assert number == verdict["job"], "a worker answers in order"
-        worker.since = time.monotonic()
-        job.future.set_result(wire.read_score(verdict))
+        sent = worker.jobs.popleft()
+        assert sent.number == verdict["job"], "a worker answers in order"
+        now = time.monotonic()
+        seconds, worker.since = now - worker.since, now
+        before = self._average.get(sent.job.verifier, seconds)
+        self._average[sent.job.verifier] = 0.9 * before + 0.1 * seconds
+        if sent.wanted:
+            sent.job.future.set_result(wire.read_score(verdict))
+
+    def _take_back(self, worker: _Worker) -> None:
+        """What was sent ahead goes to others. The worker will judge it too, and nobody will listen."""
+        behind = [sent for sent in list(worker.jobs)[1:] if sent.wanted]
+        for sent in behind:
+            sent.wanted = False
+        self._waiting.extendleft(sent.job for sent in reversed(behind))
 
     def _spawn(self) -> _Worker:
         pid, connection = self._nursery.spawn()
@@ -197,12 +231,16 @@ class Foreman:
         except OSError as error:
             status = -signal.SIGKILL
             self._without_nursery(str(error))
-        jobs = [job for _, job in worker.jobs]
-        if jobs and score is None:
-            score = _explained(status, jobs[0])
-        if jobs and score is not None:
-            jobs.pop(0).future.set_result(score)
-        self._waiting.extendleft(reversed(jobs))
+        if worker.jobs and worker.jobs[0].wanted:
+            score = score or _explained(status, worker.jobs[0].job)
+            if score is not None:
+                worker.jobs.popleft().job.future.set_result(score)
+        self._reclaim(worker)
+
+    def _reclaim(self, worker: _Worker) -> None:
+        """What a worker that is gone has not judged is next in line."""
+        self._waiting.extendleft(sent.job for sent in reversed(worker.jobs) if sent.wanted)
+        worker.jobs.clear()
 
     def _forget(self, worker: _Worker) -> None:
         self._selector.unregister(worker.socket)
@@ -217,7 +255,7 @@ class Foreman:
         self._nursery.close()
         for worker in self._workers:
             self._forget(worker)
-            self._waiting.extendleft(job for _, job in reversed(worker.jobs))
+            self._reclaim(worker)
         self._workers.clear()
         if not started:
             self._fail_everything(reason)
@@ -228,12 +266,11 @@ class Foreman:
             while True:
                 if (job := self.arrivals.get_nowait()) is not None:
                     self._waiting.append(job)
-        held = [job for worker in self._workers for _, job in worker.jobs]
-        for job in (*held, *self._waiting):
+        for worker in self._workers:
+            self._reclaim(worker)
+        for job in self._waiting:
             job.future.set_result(Score(value=0.0, verdict="error", detail=reason))
         self._waiting.clear()
-        for worker in self._workers:
-            worker.jobs.clear()
 
 
 def _explained(status: int, job: Job) -> Score | None:

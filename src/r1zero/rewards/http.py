@@ -8,14 +8,14 @@ import urllib3
 def connections(
     count: int, *, token: str = "", attempts: int = 10, answer_seconds: float = 300.0, backoff_seconds: float = 0.5
 ) -> urllib3.PoolManager:
-    """A request is tried `attempts` times: after failures to connect, lost answers and the states 429, 502, 503 and
-    504, with exponential backoff up to ten seconds. For requests, POST too, that may be answered twice."""
+    """A request is tried `attempts` times: after failures to connect, lost answers and the states 429, 500, 502,
+    503 and 504, with exponential backoff up to ten seconds. For requests, POST too, that may be answered twice."""
     retries = urllib3.Retry(
         total=attempts - 1,
         backoff_factor=backoff_seconds,
         backoff_max=10.0,
         backoff_jitter=backoff_seconds,
-        status_forcelist=(429, 502, 503, 504),
+        status_forcelist=(429, 500, 502, 503, 504),
         allowed_methods=None,
         raise_on_status=False,
     )

@@ -51,7 +51,8 @@ class ScorerPool:
         if not self._thread.is_alive():
             raise RuntimeError("the grading farm is closed")
         message = {"verifier": name, "problem": wire.problem_fields(problem), "text": text}
-        job = Job(json.dumps(message, default=str).encode(), seconds, own or self._cpu_seconds or seconds, Future())
+        body = json.dumps(message, default=str).encode()
+        job = Job(name, body, seconds, own or self._cpu_seconds or seconds, Future())
         job.future.set_running_or_notify_cancel()
         self._foreman.arrivals.put(job)
         self._foreman.wake()
