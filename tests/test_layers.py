@@ -17,7 +17,7 @@ LAYERS = [
     {"data", "rewards", "algorithms", "models"},
     {"checkpoint"},
     {"engine", "trainer", "sync", "cluster"},
-    {"rollouts", "speed", "session"},
+    {"rollouts", "speed", "session", "scoring"},
     {"evaluate", "grade"},
     {"build"},
     {"loop", "pretrain", "report"},
@@ -30,6 +30,8 @@ HOMES = {  # third party -> the only files that may import it
     "megatron": {"trainer/megatron.py"},
     "plotly": {"report/page.py"},
     "typer": {"cli"},
+    "starlette": {"rewards/server.py"},
+    "uvicorn": {"cli/serve_rewards.py"},
 }
 DEVICE_NAMES = re.compile(r"\b(cuda|npu|mps)\b")
 FILES = sorted(SRC.rglob("*.py"))

@@ -25,7 +25,7 @@ from r1zero.models.flops import ModelFlops, model_flops
 from r1zero.models.load import load_model, longest_context, stop_token_ids
 from r1zero.rewards import math
 from r1zero.rewards.catalog import Entry, verifier
-from r1zero.rewards.pool import ScorerPool
+from r1zero.rewards.scorer import Scorer
 from r1zero.sync.shared import SharedWeights, WeightChannel
 from r1zero.trainer.trainer import Trainer
 from r1zero.types import Problem, Prompt, Sampling, Score
@@ -40,7 +40,7 @@ class Parts:
     prompts: list[Prompt]
     evaluator: Evaluator | None
     engine: RolloutEngine
-    pool: ScorerPool
+    pool: Scorer
     trainer: Trainer
     reference: Any | None
     channel: WeightChannel
@@ -53,7 +53,7 @@ class Parts:
         self.engine.load_weights(*self.channel.receive())
 
 
-def build(recipe: config.Recipe, device: Device, folder: RunFolder, pool: ScorerPool) -> Parts:
+def build(recipe: config.Recipe, device: Device, folder: RunFolder, pool: Scorer) -> Parts:
     """Load and check everything a training run needs, cheap checks first. Raises UsageError for the first mistake; rows
     that cannot be used go to the folder's quarantine."""
     algorithm = build_algorithm(recipe.algorithm)
@@ -122,7 +122,7 @@ def build_engine(recipe: config.Recipe, policy: Policy) -> RolloutEngine:
     return NativeEngine(policy.model, policy.tokenizer, kv_cache_gib=recipe.rollout.kv_cache_gib)
 
 
-def build_evaluator(recipe: config.Recipe, policy: Policy, folder: RunFolder, pool: ScorerPool) -> Evaluator:
+def build_evaluator(recipe: config.Recipe, policy: Policy, folder: RunFolder, pool: Scorer) -> Evaluator:
     """The held-out set of a recipe that has one."""
     assert recipe.evaluation is not None
     problems, rejected = _read(recipe.evaluation, "evaluation")
@@ -146,11 +146,10 @@ def _read(source: config.Source, section: str) -> tuple[list[Problem], list[Reje
 
 
 def _verifiable(
-    problems: list[Problem], section: str, recipe: config.Recipe, pool: ScorerPool
+    problems: list[Problem], section: str, recipe: config.Recipe, pool: Scorer
 ) -> tuple[list[Problem], list[Rejected]]:
     """Problems whose reference answer the first verifier of accuracy accepts as right. Answers are data, so whatever
-    is not
-    a plain number is judged in the pool, under its limits. Raises UsageError when no problem is left."""
+    is not a plain number is judged in the pool, under its limits. Raises UsageError when no problem is left."""
     doubtful: dict[str, tuple[Entry, Future[Score]]] = {}
     for problem in problems:
         names = recipe.rewards.of_source(problem.source).verifier_function

@@ -10,7 +10,7 @@ from r1zero import rollouts
 from r1zero.config import Evaluation, Rewards
 from r1zero.engine.base import RolloutEngine
 from r1zero.log import Progress
-from r1zero.rewards.pool import ScorerPool
+from r1zero.rewards.scorer import Scorer
 from r1zero.types import Group, Prompt, Sampling
 
 
@@ -33,7 +33,7 @@ class Evaluator:
     sampling: Sampling
     decode: Callable[[Any], str]
 
-    def run(self, engine: RolloutEngine, pool: ScorerPool, *, seed: int, check: Callable[[], None]) -> Report:
+    def run(self, engine: RolloutEngine, pool: Scorer, *, seed: int, check: Callable[[], None]) -> Report:
         """Grade every problem. `check` is called between groups and may raise to stop."""
         sampled = self._answers(engine, pool, self.settings.samples, self.settings.temperature, seed, check)
         greedy = self._answers(engine, pool, 1, 0.0, seed, check) if self.settings.greedy else []
@@ -45,7 +45,7 @@ class Evaluator:
         return Report(metrics=metrics, sampled=sampled, greedy=greedy)
 
     def _answers(
-        self, engine: RolloutEngine, pool: ScorerPool, n: int, temperature: float, seed: int, check: Callable[[], None]
+        self, engine: RolloutEngine, pool: Scorer, n: int, temperature: float, seed: int, check: Callable[[], None]
     ) -> list[Group]:
         chosen = {
             "n": n,

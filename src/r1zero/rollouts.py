@@ -13,7 +13,7 @@ import numpy as np
 from r1zero.config import Rewards
 from r1zero.engine.base import RolloutEngine
 from r1zero.rewards import combine
-from r1zero.rewards.pool import ScorerPool
+from r1zero.rewards.scorer import Scorer
 from r1zero.types import Completion, Group, Prompt, Rollout, Sampling
 
 # Words of a model that looks back at its own reasoning (Open-Reasoner-Zero's list, and "let me check").
@@ -26,7 +26,7 @@ Pending = list[tuple[Completion, str, dict[str, Any]]]
 
 def sample(
     engine: RolloutEngine,
-    pool: ScorerPool,
+    pool: Scorer,
     prompts: Sequence[Prompt],
     sampling: Sampling,
     rewards: Rewards,

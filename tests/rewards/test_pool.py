@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -18,8 +15,8 @@ from r1zero.rewards import combine
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Message, Problem, Score
 
-STUCK = f"{Path(__file__).parent / 'stuck.py'}:stuck"
-HOSTILE = "\\boxed{9^{9^{9^{9}}}}"
+from .contract import POWER_TOWER, STUCK
+
 PROBLEM = Problem(id="p", question="?", answer="4", source="test")
 
 
@@ -45,7 +42,7 @@ def test_verdicts_come_back_to_their_own_items(pool: ScorerPool) -> None:
 
 def test_hostile_power_times_out_within_its_limit_and_alone(pool: ScorerPool) -> None:
     start = time.monotonic()
-    hostile = pool.submit(STUCK, PROBLEM, HOSTILE)
+    hostile = pool.submit(STUCK, PROBLEM, POWER_TOWER)
     others = [pool.submit("acc", PROBLEM, "\\boxed{4}") for _ in range(20)]
     assert all(future.result() == Score(value=1.0) for future in others)
     assert hostile.result() == Score(value=0.0, verdict="timeout", detail="no verdict within 2 s")
@@ -77,15 +74,6 @@ def test_memory_limit_is_a_verdict() -> None:
         assert pool.submit("acc", PROBLEM, "\\boxed{4}").result().value == 1.0
 
 
-def test_a_killed_worker_costs_one_error_and_no_other_item(pool: ScorerPool) -> None:
-    futures = [pool.submit("acc", PROBLEM, "\\boxed{4}") for _ in range(500)]
-    workers = [child for child in psutil.Process().children() if "r1zero.rewards.worker" in " ".join(child.cmdline())]
-    os.kill(workers[0].pid, signal.SIGKILL)
-    verdicts = [future.result(timeout=30).verdict for future in futures]
-    assert verdicts.count("graded") >= 499 and len(verdicts) == 500
-    assert pool.submit("acc", PROBLEM, "\\boxed{4}").result(timeout=30).value == 1.0
-
-
 def test_usable_from_threads_and_with_chat_problems(pool: ScorerPool) -> None:
     chat = Problem(id="p", question=(Message("user", "?"),), answer="4", source="t", extra={"when": object()})
     results: list[Score] = []
@@ -102,12 +90,13 @@ def test_usable_from_threads_and_with_chat_problems(pool: ScorerPool) -> None:
 
 def test_no_worker_outlives_its_pool() -> None:
     pool = ScorerPool(workers=2, timeout_seconds=1.0, memory_mib=1024)
-    pool.submit(STUCK, PROBLEM, HOSTILE).result()
-    before = {child.pid for child in psutil.Process().children()}
+    pool.submit(STUCK, PROBLEM, POWER_TOWER).result()
+    pool.submit("acc", PROBLEM, "").result()
+    nursery = psutil.Process(pool._foreman._nursery.process.pid)
+    family = [nursery, *nursery.children(recursive=True)]
+    assert len(family) == 2
     pool.close()
-    time.sleep(0.2)
-    left = {child.pid for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE}
-    assert len(before & left) <= 2  # the module's own pool
+    assert not psutil.wait_procs(family, timeout=5)[1]
 
 
 def test_unknown_verifier(pool: ScorerPool) -> None:
@@ -123,7 +112,7 @@ def test_weighted_sum_and_worst_verdict(pool: ScorerPool) -> None:
     good = "<think></think><answer>\\boxed{4}</answer>"
     score = combine.combined(rewards, combine.submit(pool, rewards, PROBLEM, good))
     assert score == Score(value=1.5, parts={STUCK: 1.0, "strict_format": 1.0})
-    hostile = combine.combined(rewards, combine.submit(pool, rewards, PROBLEM, HOSTILE))
+    hostile = combine.combined(rewards, combine.submit(pool, rewards, PROBLEM, POWER_TOWER))
     assert (hostile.value, hostile.parts, hostile.verdict) == (-0.25, {STUCK: 0.0, "strict_format": -0.5}, "timeout")
     assert hostile.detail == f"{STUCK}: no verdict within 2 s"
     assert combine.full_marks(score, "accuracy") == combine.full_marks(score, "format") == 1.0

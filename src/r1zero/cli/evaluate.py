@@ -23,7 +23,7 @@ def command(
     from r1zero.errors import UsageError
     from r1zero.interrupt import Stop
     from r1zero.log import log
-    from r1zero.rewards.pool import ScorerPool
+    from r1zero.scoring import open_scorer
 
     recipe = load(Recipe, what, overrides or [])
     if (held_out := recipe.evaluation) is None:
@@ -33,7 +33,7 @@ def command(
     log.info(f"evaluating {recipe.model.path} on {held_out.path}")
     chosen = device.select(recipe.run.device, recipe.model.dtype, recipe.run.threads, recipe.run.deterministic)
     folder = RunFolder(Path(recipe.run.dir) / f"evaluate-{time.strftime('%Y%m%d-%H%M%S')}")
-    with Stop() as stop, ScorerPool.of(recipe.rewards) as pool:
+    with Stop() as stop, open_scorer(recipe, chosen) as pool:
         policy = load_policy(recipe, chosen)
         evaluator = build_evaluator(recipe, policy, folder, pool)
         seed = seeds.derive(recipe.run.seed, "evaluation")

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from r1zero import log
-from r1zero.cli import demo, evaluate, grade, model, pretrain, report, train
+from r1zero.cli import demo, evaluate, grade, model, pretrain, report, serve_rewards, train
 from r1zero.errors import Interrupted, UsageError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("demo")(demo.command)
 app.command("pretrain")(pretrain.command)
 app.command("grade")(grade.command)
 app.command("report")(report.command)
+app.command("serve-rewards")(serve_rewards.command)
 app.add_typer(model.app, name="model")
 
 

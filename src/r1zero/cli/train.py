@@ -31,12 +31,12 @@ def train(recipe: Recipe, *, resume: bool) -> None:
     from r1zero.checkpoint.folder import RunFolder
     from r1zero.interrupt import Stop
     from r1zero.report import write_report
-    from r1zero.rewards.pool import ScorerPool
+    from r1zero.scoring import open_scorer
     from r1zero.session import Session
 
     folder = RunFolder.create(Path(recipe.run.dir), resume=resume)
     chosen = device.select(recipe.run.device, recipe.model.dtype, recipe.run.threads, recipe.run.deterministic)
-    with Stop() as stop, ScorerPool.of(recipe.rewards) as pool:
+    with Stop() as stop, open_scorer(recipe, chosen) as pool:
         parts = build(recipe, chosen, folder, pool)
         with Session(recipe, folder, chosen, parts.trainer, stop) as session:
             loop.train(parts, session)

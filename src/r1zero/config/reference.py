@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -38,10 +38,8 @@ def _sections(recipe: type[BaseModel]) -> list[str]:
 def _rows(section: type[BaseModel], prefix: str) -> list[str]:
     rows = []
     for name, field in section.model_fields.items():
-        inner = (
-            field.annotation if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel) else None
-        )
-        if inner is not None:
+        inner = _model(field.annotation)
+        if inner is not None and get_origin(field.annotation) is not tuple:
             rows += _rows(inner, f"{prefix}{name}.")
             continue
         default = "" if field.is_required() else f"`{json.dumps(field.default)}`"

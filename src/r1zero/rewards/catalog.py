@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from r1zero.errors import UsageError, suggest
-from r1zero.rewards import answers, length, mindspeed, open_r1
+from r1zero.rewards import answers, code, length, mindspeed, open_r1
 from r1zero.rewards import format as layout
 from r1zero.types import Problem, Score
 
@@ -29,11 +29,14 @@ class Entry:
     lengths in tokens of a prompt's responses into the values of the group.
 
     Reference answers are tried before a run: `right` is a right response around `{answer}`, or empty if none can be
-    made of the reference (a schema); `takes_numbers` says that a plain number is a good reference without trying."""
+    made of the reference (a schema); `takes_numbers` says that a plain number is a good reference without trying.
+
+    `seconds` replaces `rewards.timeout_seconds` for a verifier that limits its own work."""
 
     verify: Verifier
     measures: Measure
     full_mark: float = 1.0
+    seconds: float = 0.0
     in_group: Callable[[Sequence[bool], Sequence[int]], list[float]] | None = None
     right: str = "<think></think><answer>\\boxed{{{answer}}}</answer>"
     takes_numbers: bool = True
@@ -44,6 +47,11 @@ class Entry:
     def accepts(self, score: Score) -> bool:
         """Whether the verdict on `right_response` says that the reference answer can be used."""
         return score.value >= self.full_mark if self.right else score.verdict == "graded"
+
+
+def _by_a_model(problem: Problem, text: str) -> Score:
+    """`scoring/` answers for these names; a worker has no model."""
+    raise RuntimeError("reward models score in the training process")
 
 
 VERIFIERS: dict[str, Entry] = {
@@ -79,6 +87,10 @@ VERIFIERS: dict[str, Entry] = {
     "length": Entry(answers.math, "other", in_group=length.group_lengths),
     "soft_overlong": Entry(length.soft_overlong, "other"),
     "boxed": Entry(layout.boxed, "format"),
+    "code": Entry(code.code, "accuracy", right="", takes_numbers=False, seconds=2 * code.SAMPLE_SECONDS),
+    "binary_code": Entry(code.binary_code, "accuracy", right="", takes_numbers=False, seconds=2 * code.SAMPLE_SECONDS),
+    "reward_model": Entry(_by_a_model, "other"),
+    "process_reward": Entry(_by_a_model, "other"),
 }
 
 
@@ -86,8 +98,7 @@ def verifier_function(
     name: str = "", *, measures: Measure = "other", full_mark: float = 1.0
 ) -> Callable[[Verifier], Verifier]:
     """Decorator that makes a function (problem, text) -> Score a verifier under its own or another name. In a file of
-    the
-    user's own: `from r1zero.rewards.catalog import verifier_function`."""
+    the user's own: `from r1zero.rewards.catalog import verifier_function`."""
 
     def register(function: Verifier) -> Verifier:
         chosen = name or getattr(function, "__name__", "")
@@ -118,6 +129,11 @@ def verifier(name: str) -> Entry:
             hint = suggest(option, known) if known else "; it takes none"
             raise UsageError(f"rewards.verifier_function = '{name}': unknown argument '{option}'{hint}")
     return replace(entry, verify=partial(entry.verify, **options)) if options else entry
+
+
+def file_of(name: str) -> str:
+    """The file of a verifier of the user's own, or nothing."""
+    return _call(name)[0].rpartition(":")[0]
 
 
 def _call(name: str) -> tuple[str, dict[str, Any]]:

@@ -9,14 +9,14 @@ from typing import Any
 
 from r1zero.config import Rewards
 from r1zero.rewards.catalog import verifier
-from r1zero.rewards.pool import ScorerPool
+from r1zero.rewards.scorer import Scorer
 from r1zero.types import Problem, Score, Verdict
 
 _WORST_FIRST: Sequence[Verdict] = ("unverifiable", "timeout", "error", "graded")
 
 
 def submit(
-    pool: ScorerPool, rewards: Rewards, problem: Problem, text: str, facts: Mapping[str, Any] | None = None
+    pool: Scorer, rewards: Rewards, problem: Problem, text: str, facts: Mapping[str, Any] | None = None
 ) -> dict[str, Future[Score]]:
     """Ask every verifier of the problem's source; `combined` waits for the answers. `facts` is what a verifier finds in
     `problem.extra` beside the row's own columns: `response_tokens` and `finish_reason`."""
@@ -40,8 +40,7 @@ def combined(rewards: Rewards, pending: Mapping[str, Future[Score]], source: str
 
 def in_group(rewards: Rewards, scores: Sequence[Score], lengths: Sequence[int], source: str = "") -> list[Score]:
     """The scores of one prompt's responses once verifiers that compare the responses with each other have seen them
-    all.
-    `lengths` in tokens."""
+    all. `lengths` in tokens."""
     rewards = rewards.of_source(source)
     for name in rewards.verifier_function:
         values_of = verifier(name).in_group

@@ -131,8 +131,7 @@ def spelling(unit: str) -> str:
 
 def factor(gold: str, answer: str) -> Fraction | None:
     """What an answer's number is multiplied by to be in the reference's unit; None if the units contradict each
-    other. A unit
-    that is missing or unknown contradicts nothing."""
+    other. A unit that is missing or unknown contradicts nothing."""
     if gold not in _PLACES or answer not in _PLACES or gold == answer:
         return Fraction(1)
     (dimension, one), (other, another) = _PLACES[gold], _PLACES[answer]

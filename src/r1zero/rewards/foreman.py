@@ -1,0 +1,286 @@
+"""The farm's one thread: hands jobs to workers, watches their limits, and gives every job exactly one verdict.
+
+All state lives in this thread; others only put jobs into `arrivals` and wake it, so nothing needs a lock. A job is in
+one of three places: arriving, waiting, or with one worker. A worker that dies gives back what it had not judged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from r1zero.log import log
+from r1zero.rewards import wire
+from r1zero.rewards.nursery import Nursery
+from r1zero.types import Score
+
+_PREFETCH = 8  # jobs sent ahead to one worker, so that it does not wait for the farm after each ...
+_FAST = 0.005  # ... of a verifier that takes less than these seconds on average
+_PATIENCE = 0.1  # a worker that sits over one job for so long loses those sent ahead to others
+_JOBS_PER_WORKER = 5000  # then it is replaced: caches of libraries grow
+_ATTEMPTS = 3  # a job whose worker was killed by something else than its limits is tried again
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One question to one verifier; `body` is its message but for number and limits."""
+
+    verifier: str
+    body: bytes
+    seconds: float
+    cpu_seconds: float
+    future: Future[Score]
+    attempts: int = 0
+
+    def line(self, number: int) -> bytes:
+        limits = json.dumps({"job": number, "seconds": self.seconds, "cpu_seconds": self.cpu_seconds}).encode()
+        return limits[:-1] + b", " + self.body[1:] + b"\n"
+
+
+@dataclass(slots=True, eq=False)
+class _Sent:
+    """A job with a worker. One that was given to another worker as well is not `wanted` from this one."""
+
+    number: int
+    job: Job
+    wanted: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    pid: int
+    socket: socket.socket
+    jobs: deque[_Sent] = field(default_factory=deque)  # the first one is being judged
+    since: float = 0.0  # when the first one became the first
+    outgoing: bytearray = field(default_factory=bytearray)
+    incoming: bytearray = field(default_factory=bytearray)
+    taken: int = 0
+
+    def deadline(self) -> float:
+        return self.since + self.jobs[0].job.seconds if self.jobs else float("inf")
+
+    def patience(self) -> float:
+        """When to take back what was sent ahead."""
+        behind = len(self.jobs) > 1 and self.jobs[-1].wanted
+        return self.since + _PATIENCE if behind else float("inf")
+
+
+class Foreman:
+    """`run` is the thread; `stop` and `arrivals` are for others."""
+
+    def __init__(self, *, workers: int, memory_mib: int) -> None:
+        self.arrivals: queue.SimpleQueue[Job | None] = queue.SimpleQueue()  # None: finish what there is, then end
+        self._size, self._memory_mib = workers, memory_mib
+        self._waiting: deque[Job] = deque()
+        self._workers: list[_Worker] = []
+        self._number = 0
+        self._average: dict[str, float] = {}  # verifier -> seconds of a verdict, lately
+        self._stopping = False
+        self._bell, self._ear = socket.socketpair()
+        self._bell.setblocking(False)
+        self._ear.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._ear, selectors.EVENT_READ, None)
+        self._nursery = Nursery(memory_mib)
+
+    def wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # already ringing
+            self._bell.send(b"!")
+
+    def run(self) -> None:
+        try:
+            while not (self._stopping and not self._waiting and not any(worker.jobs for worker in self._workers)):
+                self._turn()
+        except Exception as error:  # a defect of the farm: nobody may wait for ever
+            log.exception("the grading farm failed")
+            self._fail_everything(f"the grading farm failed: {type(error).__name__}: {error}")
+        finally:
+            self._nursery.close()
+            for worker in self._workers:
+                worker.socket.close()
+            self._selector.close()
+            self._bell.close()
+            self._ear.close()
+
+    def _turn(self) -> None:
+        self._hand_out()
+        alarms = [min(worker.deadline(), worker.patience()) for worker in self._workers]
+        nearest = min(alarms, default=float("inf"))
+        wait = None if nearest == float("inf") else max(0.0, nearest - time.monotonic())
+        for key, events in self._selector.select(wait):
+            if key.data is None:
+                self._listen()
+            elif key.data in self._workers:
+                self._attend(key.data, events)
+        now = time.monotonic()
+        for worker in [worker for worker in self._workers if worker.deadline() <= now]:
+            # its verdict may have come while this thread was kept from running
+            self._attend(worker, selectors.EVENT_READ)
+            if worker in self._workers and worker.deadline() <= now:
+                seconds = worker.jobs[0].job.seconds
+                late = Score(value=0.0, verdict="timeout", detail=f"no verdict within {seconds:g} s")
+                self._replace(worker, late)
+        for worker in self._workers:
+            if worker.patience() <= now:
+                self._take_back(worker)
+
+    def _listen(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._ear.recv(4096)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                job = self.arrivals.get_nowait()
+                if job is None:
+                    self._stopping = True
+                else:
+                    self._waiting.append(job)
+
+    def _hand_out(self) -> None:
+        """Waiting jobs to the workers with the fewest, ahead of time only while there is plenty for all."""
+        while self._waiting:
+            ready = [worker for worker in self._workers if worker.taken < _JOBS_PER_WORKER]
+            worker = min(ready, key=lambda worker: len(worker.jobs), default=None)
+            if worker is None or (worker.jobs and len(self._workers) < self._size):
+                try:
+                    worker = self._spawn()
+                except OSError as error:
+                    self._without_nursery(str(error))
+                    continue
+            fast = self._average.get(self._waiting[0].verifier, 1.0) < _FAST
+            ahead = min(_PREFETCH, len(self._waiting) // (2 * self._size)) if fast else 0
+            if len(worker.jobs) > ahead:
+                return
+            self._give(worker, self._waiting.popleft())
+
+    def _give(self, worker: _Worker, job: Job) -> None:
+        self._number += 1
+        if not worker.jobs:
+            worker.since = time.monotonic()
+        worker.jobs.append(_Sent(self._number, job))
+        worker.taken += 1
+        worker.outgoing += job.line(self._number)
+        self._send(worker)
+
+    def _send(self, worker: _Worker) -> None:
+        """As much as the socket takes now; the rest when it is writable. A dead worker shows itself when read."""
+        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+            while worker.outgoing:
+                del worker.outgoing[: worker.socket.send(worker.outgoing)]
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if worker.outgoing else 0)
+        self._selector.modify(worker.socket, events, worker)
+
+    def _attend(self, worker: _Worker, events: int) -> None:
+        if events & selectors.EVENT_WRITE:
+            self._send(worker)
+        if not events & selectors.EVENT_READ:
+            return
+        try:
+            received = worker.socket.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            received = b""
+        worker.incoming += received
+        *lines, rest = worker.incoming.split(b"\n")
+        worker.incoming = rest
+        for line in lines:
+            self._accept(worker, json.loads(line))
+        if not received or (worker.taken >= _JOBS_PER_WORKER and not worker.jobs):
+            self._replace(worker, None)
+
+    def _accept(self, worker: _Worker, verdict: dict[str, Any]) -> None:
+        sent = worker.jobs.popleft()
+        assert sent.number == verdict["job"], "a worker answers in order"
+        now = time.monotonic()
+        seconds, worker.since = now - worker.since, now
+        before = self._average.get(sent.job.verifier, seconds)
+        self._average[sent.job.verifier] = 0.9 * before + 0.1 * seconds
+        if sent.wanted:
+            sent.job.future.set_result(wire.read_score(verdict))
+
+    def _take_back(self, worker: _Worker) -> None:
+        """What was sent ahead goes to others. The worker will judge it too, and nobody will listen."""
+        behind = [sent for sent in list(worker.jobs)[1:] if sent.wanted]
+        for sent in behind:
+            sent.wanted = False
+        self._waiting.extendleft(sent.job for sent in reversed(behind))
+
+    def _spawn(self) -> _Worker:
+        pid, connection = self._nursery.spawn()
+        connection.setblocking(False)
+        worker = _Worker(pid, connection)
+        self._workers.append(worker)
+        self._selector.register(connection, selectors.EVENT_READ, worker)
+        return worker
+
+    def _replace(self, worker: _Worker, score: Score | None) -> None:
+        """End a worker. The job it was at gets `score`, or what the worker's end says; the others go back in line."""
+        self._forget(worker)
+        self._workers.remove(worker)
+        try:
+            status = self._nursery.end(worker.pid)
+        except OSError as error:
+            status = -signal.SIGKILL
+            self._without_nursery(str(error))
+        if worker.jobs and worker.jobs[0].wanted:
+            score = score or _explained(status, worker.jobs[0].job)
+            if score is not None:
+                worker.jobs.popleft().job.future.set_result(score)
+        self._reclaim(worker)
+
+    def _reclaim(self, worker: _Worker) -> None:
+        """What a worker that is gone has not judged is next in line."""
+        self._waiting.extendleft(sent.job for sent in reversed(worker.jobs) if sent.wanted)
+        worker.jobs.clear()
+
+    def _forget(self, worker: _Worker) -> None:
+        self._selector.unregister(worker.socket)
+        worker.socket.close()
+
+    def _without_nursery(self, reason: str) -> None:
+        """The nursery is gone: start anew, unless it could not start at all.
+
+        Nobody may kill its workers by number now. They end when their sockets close, or by their alarm.
+        """
+        started = self._nursery.started
+        self._nursery.close()
+        for worker in self._workers:
+            self._forget(worker)
+            self._reclaim(worker)
+        self._workers.clear()
+        if not started:
+            self._fail_everything(reason)
+        self._nursery = Nursery(self._memory_mib)
+
+    def _fail_everything(self, reason: str) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if (job := self.arrivals.get_nowait()) is not None:
+                    self._waiting.append(job)
+        for worker in self._workers:
+            self._reclaim(worker)
+        for job in self._waiting:
+            job.future.set_result(Score(value=0.0, verdict="error", detail=reason))
+        self._waiting.clear()
+
+
+def _explained(status: int, job: Job) -> Score | None:
+    """The verdict of a job whose worker ended by itself; None if it deserves another attempt."""
+    if status == -signal.SIGPROF:
+        return Score(value=0.0, verdict="timeout", detail=f"more than {job.cpu_seconds:g} s of processor time")
+    if status == -signal.SIGALRM:
+        return Score(value=0.0, verdict="timeout", detail=f"no verdict within {job.seconds:g} s")
+    job.attempts += 1
+    if job.attempts < _ATTEMPTS:
+        return None
+    how = f"signal {-status}" if status < 0 else f"exit status {status}"
+    return Score(value=0.0, verdict="error", detail=f"its worker died {_ATTEMPTS} times, the last by {how}")

@@ -1,0 +1,183 @@
+"""Reward models: transformers that were trained to say how good a response is.
+
+An outcome model (sequence classification) scores the whole response; with one label its value is the logit, with two
+the probability of the second. A process model scores every step at its last token: token classification with one or
+two labels (as TRL's PRMTrainer makes them), or a causal model whose next token says good or bad (Math-Shepherd,
+https://arxiv.org/abs/2312.08935).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from r1zero import config
+from r1zero.device import Device
+from r1zero.errors import UsageError
+from r1zero.models import fetch
+from r1zero.types import Problem, Score
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeModel:
+    """Scores whole responses."""
+
+    model: Any
+    tokenizer: Any
+    settings: config.RewardModel
+
+    @classmethod
+    def load(cls, settings: config.RewardModel, device: Device) -> OutcomeModel:
+        """Raises UsageError for a model that cannot be loaded or has no trained head for this."""
+        from transformers import AutoModelForSequenceClassification
+
+        where = f"rewards.reward_model.path = '{settings.path}'"
+        model, tokenizer = _load(AutoModelForSequenceClassification, where, settings, device)
+        if model.config.num_labels > 2:
+            raise UsageError(f"{where}: has {model.config.num_labels} labels; a reward model has one or two")
+        return cls(model, tokenizer, settings)
+
+    @torch.inference_mode()
+    def score(self, items: Sequence[tuple[Problem, str]]) -> list[Score]:
+        """One score per (problem, response). Of longer input than `max_tokens` the end counts."""
+        ids, details = [], []
+        for problem, text in items:
+            tokens = _tokens(self.tokenizer, problem, text)
+            ids.append(tokens[-self.settings.max_tokens :])
+            cut = len(tokens) - len(ids[-1])
+            details.append(f"the first {cut} of {len(tokens)} tokens were cut off" if cut else "")
+        values = [value for rows in _batches(self.tokenizer, ids) for value in self._values(rows)]
+        if self.settings.sigmoid:
+            values = [1 / (1 + math.exp(-value)) if value > -700 else 0.0 for value in values]
+        return [Score(value=value, detail=detail) for value, detail in zip(values, details, strict=True)]
+
+    def _values(self, rows: Sequence[Sequence[int]]) -> list[float]:
+        logits = self.model(**_padded(rows, self.tokenizer, self.model.device)).logits.float()  # [B, labels]
+        values = logits[:, 0] if logits.shape[1] == 1 else logits.softmax(-1)[:, 1]
+        return values.tolist()
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessModel:
+    """Scores the steps of responses; `judgement` are the tokens for good and bad of a causal model."""
+
+    model: Any
+    tokenizer: Any
+    settings: config.ProcessReward
+    judgement: tuple[int, int] | None
+
+    @classmethod
+    def load(cls, settings: config.ProcessReward, device: Device) -> ProcessModel:
+        """Raises UsageError for a model that cannot be loaded or has no trained head for this."""
+        from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
+
+        where = f"rewards.process_reward.path = '{settings.path}'"
+        causal = bool(settings.good_token)
+        model, tokenizer = _load(
+            AutoModelForCausalLM if causal else AutoModelForTokenClassification, where, settings, device
+        )
+        if not causal and model.config.num_labels > 2:
+            raise UsageError(f"{where}: has {model.config.num_labels} labels; a process reward model has one or two")
+        judgement = (_one_token(tokenizer, settings.good_token), _one_token(tokenizer, settings.bad_token))
+        return cls(model, tokenizer, settings, judgement if causal else None)
+
+    def score(self, items: Sequence[tuple[Problem, str]]) -> list[Score]:
+        """One score per (problem, response); `parts` holds the steps' probabilities of being good, in order."""
+        return [self._score(problem, text) for problem, text in items]
+
+    def _score(self, problem: Problem, text: str) -> Score:
+        steps = self.steps(problem, text)
+        if not steps:
+            return Score(value=0.0, detail="no step")
+        value = {"min": min, "mean": lambda values: sum(values) / len(values), "product": math.prod, "last": _last}
+        parts = {f"step {number}": step for number, step in enumerate(steps, start=1)}
+        return Score(value=float(value[self.settings.aggregate](steps)), parts=parts)
+
+    @torch.inference_mode()
+    def steps(self, problem: Problem, text: str) -> list[float]:
+        """The probability of being good of every step of a response, which `step_separator` divides. Raises ValueError
+        for a response longer than `max_tokens`."""
+        ids, ends = self._with_ends(problem, text)
+        if not ends:
+            return []
+        if len(ids) > self.settings.max_tokens:
+            raise ValueError(f"{len(ids)} tokens, more than process_reward.max_tokens = {self.settings.max_tokens}")
+        device = self.model.device
+        logits = self.model(input_ids=torch.tensor([ids], device=device)).logits[0, ends].float()  # [steps, labels]
+        if self.judgement is not None:
+            logits = logits[:, [self.judgement[1], self.judgement[0]]]
+        good = logits[:, 0].sigmoid() if logits.shape[1] == 1 else logits.softmax(-1)[:, 1]
+        return good.tolist()
+
+    def _with_ends(self, problem: Problem, text: str) -> tuple[list[int], list[int]]:
+        """The tokens of question and response, and where each step's last token is."""
+        separator = self.settings.step_separator
+        steps = [step.strip() for step in text.split(separator) if step.strip()]
+        ids, ends = _tokens(self.tokenizer, problem, None), []
+        for step in steps:
+            ids += self.tokenizer(step + (self.settings.step_mark or separator), add_special_tokens=False)["input_ids"]
+            ends.append(len(ids) - 1)
+        return ids, ends
+
+
+def _load(
+    auto: Any, where: str, settings: config.RewardModel | config.ProcessReward, device: Device
+) -> tuple[Any, Any]:
+    from transformers import AutoTokenizer
+
+    local = fetch.resolve(settings.path)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(local)
+        model, report = auto.from_pretrained(local, dtype=device.dtype, output_loading_info=True)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{where}: {str(error).splitlines()[0]}") from None
+    if report["missing_keys"]:
+        missing = ", ".join(sorted(report["missing_keys"])[:3])
+        raise UsageError(f"{where}: {missing} not in the checkpoint; its scores would be random")
+    return model.to(device.torch_device).eval().requires_grad_(False), tokenizer
+
+
+def _tokens(tokenizer: Any, problem: Problem, text: str | None) -> list[int]:
+    """Question and response as the model was trained to see them; `text` None is the question up to the response."""
+    question = problem.question
+    turns = [("user", question)] if isinstance(question, str) else [(turn.role, turn.content) for turn in question]
+    if tokenizer.chat_template:
+        chat = [{"role": role, "content": content} for role, content in turns]
+        if text is not None:
+            chat.append({"role": "assistant", "content": text})
+        rendered = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=text is None)
+        return list(tokenizer(rendered, add_special_tokens=False)["input_ids"])
+    asked = "\n".join(content for _, content in turns)
+    if text is not None:
+        return list(tokenizer(asked, text)["input_ids"])  # a pair, as classifiers of the BERT family take it
+    return list(tokenizer(asked + "\n")["input_ids"])
+
+
+def _batches(tokenizer: Any, rows: list[list[int]]) -> list[list[list[int]]]:
+    """All rows together where the tokenizer has a token for padding alone; where it has none a classifier could not
+    tell the padding from the text's end."""
+    alone = tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id
+    return [[row] for row in rows] if alone else [rows]
+
+
+def _padded(rows: Sequence[Sequence[int]], tokenizer: Any, device: Any) -> dict[str, Tensor]:
+    longest = max(len(row) for row in rows)
+    padding = tokenizer.pad_token_id or 0
+    ids = [[*row, *[padding] * (longest - len(row))] for row in rows]
+    mask = [[1] * len(row) + [0] * (longest - len(row)) for row in rows]
+    return {"input_ids": torch.tensor(ids, device=device), "attention_mask": torch.tensor(mask, device=device)}
+
+
+def _one_token(tokenizer: Any, text: str) -> int:
+    """The last token of a word: some tokenizers put a mark of the word's beginning before it."""
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"] if text else [0]
+    return int(ids[-1])
+
+
+def _last(values: Sequence[float]) -> float:
+    return values[-1]

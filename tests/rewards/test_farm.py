@@ -1,0 +1,180 @@
+"""What may happen to the farm's processes must not happen to its verdicts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future
+
+import psutil
+import pytest
+
+from r1zero.rewards.pool import ScorerPool
+from r1zero.types import Problem, Score
+
+from .contract import POWER_TOWER, STUCK, check_scorer
+
+
+def _problem(number: int) -> Problem:
+    return Problem(id=str(number), question="?", answer=str(number), source="test")
+
+
+def _family(pool: ScorerPool) -> tuple[psutil.Process, list[psutil.Process]]:
+    """The pool's nursery and its workers."""
+    nursery = psutil.Process(pool._foreman._nursery.process.pid)
+    return nursery, nursery.children()
+
+
+@pytest.fixture
+def pool() -> Iterator[ScorerPool]:
+    with ScorerPool(workers=2, timeout_seconds=5.0, memory_mib=1024) as pool:
+        pool.submit("acc", _problem(4), "\\boxed{4}").result()
+        yield pool
+
+
+def test_workers_killed_at_random_lose_and_duplicate_nothing(pool: ScorerPool) -> None:
+    """Every third answer is wrong, so a verdict that went to another item, or was made up, would be seen."""
+    counts: Counter[int] = Counter()
+    futures: dict[Future[Score], int] = {}
+    done = threading.Event()
+    killed = 0
+
+    def kill() -> None:
+        nonlocal killed
+        chance = random.Random(0)
+        while not done.wait(0.2):
+            _, workers = _family(pool)
+            if workers:
+                with contextlib.suppress(psutil.NoSuchProcess):  # replaced a moment ago
+                    chance.choice(workers).send_signal(signal.SIGKILL)
+                    killed += 1
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    number = 0
+    while killed < 8 and number < 200_000:
+        number += 1
+        future = pool.submit("acc", _problem(number), f"\\boxed{{{number + (number % 3 == 0)}}}")
+        futures[future] = number
+        future.add_done_callback(lambda future: counts.update([futures[future]]))
+        if number % 500 == 0:
+            future.result(timeout=60)  # no more waiting than the farm can grade between two kills
+    verdicts = {number: future.result(timeout=60) for future, number in futures.items()}
+    done.set()
+    killer.join()
+    assert killed >= 8
+    assert counts == Counter(range(1, number + 1))
+    wrong = {n: score for n, score in verdicts.items() if score != Score(value=-0.5 if n % 3 == 0 else 1.0)}
+    assert not wrong
+
+
+def test_a_killed_nursery_is_replaced_and_leaves_no_process(pool: ScorerPool) -> None:
+    nursery, workers = _family(pool)
+    futures = [pool.submit("acc", _problem(number), f"\\boxed{{{number}}}") for number in range(2000)]
+    nursery.kill()
+    assert all(future.result(timeout=60) == Score(value=1.0) for future in futures)
+    hostile = pool.submit(STUCK, _problem(4), POWER_TOWER)  # forces an `end` order, which the old nursery cannot hear
+    assert hostile.result(timeout=60).verdict == "timeout"
+    assert _family(pool)[0].pid != nursery.pid
+    assert not psutil.wait_procs(workers, timeout=10)[1]
+
+
+def test_processor_time_is_a_limit_of_its_own() -> None:
+    with ScorerPool(workers=1, timeout_seconds=60.0, cpu_seconds=0.5, memory_mib=1024) as pool:
+        start = time.monotonic()
+        score = pool.submit(STUCK, _problem(4), POWER_TOWER).result(timeout=60)
+        assert score == Score(value=0.0, verdict="timeout", detail="more than 0.5 s of processor time")
+        assert time.monotonic() - start < 30
+        assert pool.submit("acc", _problem(4), "\\boxed{4}").result().value == 1.0
+
+
+def test_jobs_behind_a_slow_one_are_judged_once_it_is_killed() -> None:
+    """With one worker the jobs sent ahead sit in the killed worker's socket."""
+    with ScorerPool(workers=1, timeout_seconds=1.0, memory_mib=1024) as pool:
+        futures = [pool.submit(STUCK, _problem(n), POWER_TOWER if n == 3 else f"\\boxed{{{n}}}") for n in range(40)]
+        verdicts = [future.result(timeout=30).verdict for future in futures]
+        assert verdicts == ["timeout" if n == 3 else "graded" for n in range(40)]
+
+
+def test_a_text_larger_than_any_socket_buffer(pool: ScorerPool) -> None:
+    futures = [pool.submit("acc", _problem(4), "x" * 3_000_000 + "\\boxed{4}") for _ in range(8)]
+    assert all(future.result(timeout=30) == Score(value=1.0) for future in futures)
+
+
+def test_nothing_waits_for_the_slowest(pool: ScorerPool) -> None:
+    """Not even what was already sent to the worker that is busy with it."""
+    for future in [pool.submit(STUCK, _problem(n), f"\\boxed{{{n}}}") for n in range(100)]:
+        future.result()  # the farm knows now that this verifier is fast, and sends ahead
+    futures = [pool.submit(STUCK, _problem(n), POWER_TOWER if n == 50 else f"\\boxed{{{n}}}") for n in range(1000)]
+    slow = futures.pop(50)
+    start = time.monotonic()
+    assert all(future.result(timeout=30) == Score(value=1.0) for future in futures)
+    assert not slow.done() and time.monotonic() - start < 4
+    assert slow.result(timeout=30).verdict == "timeout"
+
+
+def test_memory_too_small_for_any_worker_says_so() -> None:
+    with ScorerPool(workers=1, timeout_seconds=5.0, memory_mib=16) as pool:
+        for _ in range(2):  # the second is not left waiting either
+            score = pool.submit("acc", _problem(4), "\\boxed{4}").result(timeout=60)
+            assert score.verdict == "error"
+            assert score.detail.startswith("rewards.memory_mib = 16: a worker needs ")
+
+
+def test_closing_waits_for_verdicts_and_then_refuses() -> None:
+    pool = ScorerPool(workers=2, timeout_seconds=5.0, memory_mib=1024)
+    futures = [pool.submit("acc", _problem(n), f"\\boxed{{{n}}}") for n in range(200)]
+    nursery = pool._foreman._nursery.process
+    pool.close()
+    pool.close()
+    assert all(future.done() for future in futures) and nursery.poll() is not None
+    with pytest.raises(RuntimeError, match="^the grading farm is closed$"):
+        pool.submit("acc", _problem(4), "")
+
+
+def test_workers_end_with_a_killed_run() -> None:
+    code = (
+        "import time\n"
+        "from r1zero.rewards.pool import ScorerPool\n"
+        "from r1zero.types import Problem\n"
+        "pool = ScorerPool(workers=2, timeout_seconds=1.0, memory_mib=1024)\n"
+        "problem = Problem(id='p', question='?', answer='4', source='t')\n"
+        f"futures = [pool.submit({STUCK!r}, problem, text) for text in ({POWER_TOWER!r}, 'x')]\n"
+        "futures[1].result()\n"
+        "print('graded', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None and run.stdout.readline() == "graded\n"
+    family = psutil.Process(run.pid).children(recursive=True)
+    assert len(family) == 3
+    os.kill(run.pid, signal.SIGKILL)
+    run.communicate()
+    assert not psutil.wait_procs(family, timeout=10)[1]
+
+
+@pytest.mark.slow
+def test_memory_stays_flat() -> None:
+    """Sympy's caches grow, and workers are replaced before that matters."""
+    with ScorerPool(workers=1, timeout_seconds=10.0, memory_mib=1024) as pool:
+        sizes = []
+        for part in range(6):
+            texts = [f"\\boxed{{{n} x^2 + {part} x + 1}}" for n in range(2000)]
+            problem = Problem(id="p", question="?", answer="2 x^2 + x + 1", source="t")
+            for future in [pool.submit("acc", problem, text) for text in texts]:
+                future.result()
+            nursery, workers = _family(pool)
+            sizes.append(sum(process.memory_info().rss for process in (nursery, *workers)) / 2**20)
+        assert max(sizes) < sizes[0] + 60, sizes
+
+
+def test_the_farm_keeps_the_contract_of_scorers() -> None:
+    check_scorer(lambda: ScorerPool(workers=2, timeout_seconds=2.0, memory_mib=1024))
