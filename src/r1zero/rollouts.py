@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from r1zero.config import Rewards
 from r1zero.engine.base import RolloutEngine
 from r1zero.rewards import combine
+from r1zero.rewards.combine import Verifiers
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Completion, Group, Prompt, Rollout, Sampling
 
@@ -29,7 +29,7 @@ def sample(
     pool: ScorerPool,
     prompts: Sequence[Prompt],
     sampling: Sampling,
-    rewards: Rewards,
+    verifiers: Verifiers,
     decode: Callable[[Any], str],
     on_group: Callable[[], None],
 ) -> list[Pending]:
@@ -40,16 +40,16 @@ def sample(
         prompt = prompts[index]
         texts = [prompt.prefill + decode(completion.token_ids) for completion in completions]
         pending[index] = [
-            (completion, text, combine.submit(pool, rewards, prompt.problem, text))
+            (completion, text, combine.submit(pool, verifiers, prompt.problem, text))
             for completion, text in zip(completions, texts, strict=True)
         ]
         on_group()
     return [pending[index] for index in range(len(prompts))]
 
 
-def grade(prompts: Sequence[Prompt], pending: Sequence[Pending], rewards: Rewards) -> list[Group]:
+def grade(prompts: Sequence[Prompt], pending: Sequence[Pending], verifiers: Verifiers) -> list[Group]:
     """Wait for the verdicts that are still out."""
-    return [_group(prompt, results, rewards) for prompt, results in zip(prompts, pending, strict=True)]
+    return [_group(prompt, results, verifiers) for prompt, results in zip(prompts, pending, strict=True)]
 
 
 def reflects(text: str) -> bool:
@@ -57,7 +57,7 @@ def reflects(text: str) -> bool:
     return _REFLECTION.search(text) is not None
 
 
-def summary(groups: Sequence[Group], rewards: Rewards) -> dict[str, float]:
+def summary(groups: Sequence[Group], verifiers: Verifiers) -> dict[str, float]:
     """Means over the rollouts of a step; `accuracy` and `format` exist if a verifier measures them."""
     rollouts = [rollout for group in groups for rollout in group.rollouts]
     lengths = [len(rollout.completion.token_ids) for rollout in rollouts]
@@ -75,20 +75,30 @@ def summary(groups: Sequence[Group], rewards: Rewards) -> dict[str, float]:
         "groups/without_spread": fmean(spread == 0 for spread in spreads),
         "groups/unverifiable": sum(not group.verifiable for group in groups),
         **{f"verdict/{verdict}": verdicts[verdict] for verdict in ("graded", "unverifiable", "error", "timeout")},
-        **{
-            f"reward/{name}": fmean(rollout.score.parts[name] for rollout in rollouts)
-            for name in rewards.verifier_function
-        },
+        **_parts(rollouts, verifiers),
     }
     for measure in ("accuracy", "format"):
-        marks = [combine.full_marks(rewards, rollout.score, measure) for rollout in rollouts]
+        marks = [_full_marks(rollout, verifiers, measure) for rollout in rollouts]
         known = [mark for mark in marks if mark is not None]
         if known:
             values[measure] = fmean(known)
     return values
 
 
-def records(step: int, groups: Sequence[Group], rewards: Rewards) -> Iterator[dict[str, Any]]:
+def _parts(rollouts: Sequence[Rollout], verifiers: Verifiers) -> dict[str, float]:
+    """Each verifier's mean over the rollouts it judged."""
+    values = {
+        name: [rollout.score.parts[name] for rollout in rollouts if name in rollout.score.parts]
+        for name in verifiers.names()
+    }
+    return {f"reward/{name}": fmean(marks) for name, marks in values.items() if marks}
+
+
+def _full_marks(rollout: Rollout, verifiers: Verifiers, measures: str) -> float | None:
+    return combine.full_marks(verifiers, rollout.prompt.problem, rollout.score, measures)
+
+
+def records(step: int, groups: Sequence[Group], verifiers: Verifiers) -> Iterator[dict[str, Any]]:
     """What a person wants to see of each group later, and a machine to train on again: one JSON object per group."""
     for group in groups:
         problem = group.prompt.problem
@@ -98,11 +108,11 @@ def records(step: int, groups: Sequence[Group], rewards: Rewards) -> Iterator[di
             "question": problem.text,
             "answer": problem.answer,
             "prompt_ids": group.prompt.token_ids.tolist(),
-            "rollouts": [_record(rollout, rewards) for rollout in group.rollouts],
+            "rollouts": [_record(rollout, verifiers) for rollout in group.rollouts],
         }
 
 
-def _record(rollout: Rollout, rewards: Rewards) -> dict[str, Any]:
+def _record(rollout: Rollout, verifiers: Verifiers) -> dict[str, Any]:
     completion, score = rollout.completion, rollout.score
     return {
         "text": rollout.text,
@@ -111,16 +121,18 @@ def _record(rollout: Rollout, rewards: Rewards) -> dict[str, Any]:
         "finish_reason": completion.finish_reason,
         "versions": completion.versions,
         "reward": score.value,
-        "accuracy": combine.full_marks(rewards, score, "accuracy"),
+        "accuracy": _full_marks(rollout, verifiers, "accuracy"),
         "parts": dict(score.parts),
         "verdict": score.verdict,
         "detail": score.detail,
     }
 
 
-def _group(prompt: Prompt, pending: Pending, rewards: Rewards) -> Group:
+def _group(prompt: Prompt, pending: Pending, verifiers: Verifiers) -> Group:
     rollouts = (
-        Rollout(prompt=prompt, completion=completion, text=text, score=combine.combined(rewards, futures))
+        Rollout(
+            prompt=prompt, completion=completion, text=text, score=combine.combined(verifiers, prompt.problem, futures)
+        )
         for completion, text, futures in pending
     )
     return Group(prompt=prompt, rollouts=tuple(rollouts))

@@ -38,7 +38,7 @@ def command(
         evaluator = build_evaluator(recipe, policy, folder, pool)
         seed = seeds.derive(recipe.run.seed, "evaluation")
         report = evaluator.run(build_engine(recipe, policy), pool, seed=seed, check=stop.check)
-    sampled, greedy = (rollouts.records(0, groups, recipe.rewards) for groups in (report.sampled, report.greedy))
+    sampled, greedy = (rollouts.records(0, groups, evaluator.verifiers) for groups in (report.sampled, report.greedy))
     folder.write_evaluation(0, report.metrics, sampled, greedy)
     for name, value in report.metrics.items():
         typer.echo(f"{name.removeprefix('evaluation/'):28} {value:.4f}")

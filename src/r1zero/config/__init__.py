@@ -1,5 +1,6 @@
 """Recipes: a strict schema (`schema.py`) and YAML with composition and overrides (`load.py`)."""
 
+from r1zero.config.curation import CurateRecipe
 from r1zero.config.load import dump, find_recipe, load
 from r1zero.config.schema import (
     Algorithm,
@@ -16,11 +17,13 @@ from r1zero.config.schema import (
     Rollout,
     Run,
     Source,
+    TrainingSource,
 )
 
 __all__ = [
     "Algorithm",
     "Corpus",
+    "CurateRecipe",
     "Data",
     "Evaluation",
     "Logging",
@@ -33,6 +36,7 @@ __all__ = [
     "Rollout",
     "Run",
     "Source",
+    "TrainingSource",
     "dump",
     "find_recipe",
     "load",

@@ -102,7 +102,30 @@ class Example(Section):
     answer: str
 
 
+class TrainingSource(Source):
+    """One of several sources."""
+
+    weight: float | None = Field(default=None, ge=0)
+    """Share of the prompts, relative to the other sources' weights; null for all is as many as each has problems."""
+    verifiers: dict[str, float] = {}
+    """Verifiers with their weights for problems of this source; empty is those of rewards."""
+
+
+class Phase(Section):
+    after_prompts: int = Field(ge=1)
+    """Prompts drawn before these weights hold; a step draws trainer.prompts_per_step."""
+    weights: tuple[float, ...]
+    """One per source, in their order."""
+
+
 class Data(Source):
+    path: str = ""
+    """A file (.jsonl .json .csv .parquet), `reasoning-gym:TASK`, `r1zero:TASK`, or a Hugging Face dataset id; or give
+    sources."""
+    sources: tuple[TrainingSource, ...] = ()
+    """Several sources, mixed by weight: in every stretch of prompts each has its share."""
+    curriculum: tuple[Phase, ...] = ()
+    """Other weights of the sources later on."""
     template: str
     """Name in the templates file, or `chat` for the tokenizer's own chat template."""
     templates_file: str = ""
@@ -112,6 +135,40 @@ class Data(Source):
     max_prompt_tokens: int = Field(ge=1)
     """Longer prompts are dropped, counted and reported."""
     shuffle: bool = True
+
+    def mixed(self) -> tuple[TrainingSource, ...]:
+        """The sources, also of recipes that give one path."""
+        if self.sources:
+            return self.sources
+        return (TrainingSource(**{name: getattr(self, name) for name in Source.model_fields}),)
+
+    def conflicts(self) -> Conflicts:
+        found: Conflicts = []
+        if not self.path and not self.sources:
+            found.append(("data.path", "missing; give data.path or data.sources"))
+        changed = [name for name in Source.model_fields if getattr(self, name) != Data.model_fields[name].default]
+        if self.sources and changed:
+            found.append((f"data.{changed[0]}", "belongs to a single source; move it into data.sources"))
+        weights = [source.weight for source in self.sources if source.weight is not None]
+        if weights and (len(weights) < len(self.sources) or not sum(weights)):
+            found.append(("data.sources", "give a weight to all sources or to none, and not only zeros"))
+        paths = [(source.path, source.split, source.subset, source.options) for source in self.sources]
+        if any(paths.count(path) > 1 for path in paths):
+            found.append(("data.sources", "names a source twice; raise its weight instead"))
+        for number, source in enumerate(self.sources):
+            if any(
+                other.path == source.path and other.verifiers != source.verifiers for other in self.sources[:number]
+            ):
+                found.append((f"data.sources.{number}.verifiers", "differ from those of the same path above"))
+        before = 0
+        for number, phase in enumerate(self.curriculum):
+            key = f"data.curriculum.{number}"
+            if len(phase.weights) != len(self.sources) or min(phase.weights, default=0) < 0 or not sum(phase.weights):
+                found.append((f"{key}.weights", f"must be {len(self.sources)} numbers >= 0, one per source"))
+            if phase.after_prompts <= before:
+                found.append((f"{key}.after_prompts", "must be larger than the phase before's"))
+            before = phase.after_prompts
+        return found
 
 
 class Evaluation(Source):
@@ -226,7 +283,7 @@ class Recipe(Section):
         )
 
     def conflicts(self) -> Conflicts:
-        found: Conflicts = []
+        found = self.data.conflicts()
         prompts, minibatches = self.trainer.prompts_per_step, self.trainer.minibatches
         if prompts % minibatches:
             found.append(

@@ -31,8 +31,8 @@ VERIFIERS: dict[str, Entry] = {
 }
 
 
-def verifier(name: str) -> Entry:
-    """Look a verifier up. Raises UsageError for an unknown name."""
+def verifier(name: str, key: str = "rewards.verifier_function") -> Entry:
+    """Look a verifier up. Raises UsageError for an unknown name, naming the recipe's key that holds it."""
     if name not in VERIFIERS:
-        raise UsageError(f"rewards.verifier_function = '{name}': unknown verifier{suggest(name, VERIFIERS)}")
+        raise UsageError(f"{key} = '{name}': unknown verifier{suggest(name, VERIFIERS)}")
     return VERIFIERS[name]
