@@ -12,11 +12,15 @@ import json
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import plants
+import torch
 
-from r1zero.data.curation import decontaminate
+from r1zero.data.curation import decontaminate, duplicates
+from r1zero.data.curation.removal import Removal
+from r1zero.models.embed import Embedder
 from r1zero.types import Problem
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
@@ -103,6 +107,43 @@ def recall(folder: Path, count: int, seed: int) -> None:
     print(f"strict recall on all {count} planted copies: {found_all / count:.3f}")
 
 
+def duplication(folder: Path, count: int, seed: int, model: str) -> None:
+    """Copies planted in two thousand problems: with edited wording (to be removed), with edited numbers or a word turned
+    round (to be kept). Copies keep the answer, so that only the question can tell."""
+    rng = random.Random(seed)
+    base = rng.sample(problems(folder, "math_train"), 1000) + rng.sample(problems(folder, "gsm8k_train"), 1000)
+    base = duplicates.exact(base).kept
+    edits = {
+        "reworded": (plants.reworded, True),
+        "rewritten": (plants.paraphrase, True),
+        "renumbered": (plants.renumbered, False),
+        "turned round": (plants.turned, False),
+    }
+    pairs = {name: planted(base, edit, count, seed + place) for place, (name, (edit, _)) in enumerate(edits.items())}
+    steps = {"near_duplicates": lambda rows: duplicates.near(rows, threshold=0.5, ngram=3)}
+    if model:
+        embed = Embedder(model, torch.device("cpu"))
+        steps["similar"] = lambda rows: duplicates.similar(rows, embed, threshold=0.85)
+    print("\n| step | edit | planted | removed | should be | seconds |\n|---|---|---|---|---|---|")
+    for step, rule in steps.items():
+        right = wrong = of = 0
+        originals: list[Removal] = []
+        for name, (_, same) in edits.items():
+            start = time.monotonic()
+            outcome = rule([*base, *(replace(copy, id=f"{name}:{copy.id}") for copy, _ in pairs[name])])
+            gone = [removal for removal in outcome.removed if removal.problem.source == "plants"]
+            originals = [removal for removal in outcome.removed if removal.problem.source != "plants"]
+            hits = sum(removal.like == pairs[name][removal.problem.line][1] for removal in gone) if same else 0
+            right, wrong, of = right + hits, wrong + len(gone) - hits, of + len(pairs[name]) * same
+            wanted, seconds = "removed" if same else "kept", time.monotonic() - start
+            print(f"| {step} | {name} | {len(pairs[name])} | {len(gone)} | {wanted} | {seconds:.1f} |")
+        print(f"{step}: precision {right / max(1, right + wrong):.3f}, recall {right / of:.3f}")
+        print(f"{step}: {len(originals)} problems of the sets themselves, of {len(base)}:")
+        for removal in originals:
+            assert removal.like is not None
+            print(f"    {_line(removal.problem.text)}\n    {_line(removal.like.text)}  [{removal.detail}]")
+
+
 def _line(text: str, length: int = 160) -> str:
     flat = " ".join(text.split())
     return flat if len(flat) <= length else flat[: length - 3] + "..."
@@ -113,9 +154,11 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=SHARED)
     parser.add_argument("--plants", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--model", default="", help="sentence-embedding model for `similar`; left out without one")
     options = parser.parse_args()
     decontamination(options.folder)
     recall(options.folder, options.plants, options.seed)
+    duplication(options.folder, options.plants, options.seed, options.model)
 
 
 if __name__ == "__main__":

@@ -138,6 +138,34 @@ COMMON_STARTS_LIST = (
     "October November December"
 )
 COMMON_STARTS = frozenset(COMMON_STARTS_LIST.split())
+TURNS = {
+    "smallest": "largest",
+    "largest": "smallest",
+    "least": "greatest",
+    "greatest": "least",
+    "sum": "product",
+    "product": "sum",
+    "area": "perimeter",
+    "perimeter": "area",
+    "even": "odd",
+    "odd": "even",
+    "positive": "negative",
+    "more": "fewer",
+    "less": "more",
+    "before": "after",
+    "hours": "days",
+    "minutes": "hours",
+    "days": "weeks",
+    "week": "month",
+    "morning": "evening",
+    "boys": "girls",
+    "red": "blue",
+    "radius": "diameter",
+    "mean": "median",
+    "left": "right",
+    "cost": "weigh",
+}
+_TURN = re.compile(r"\b(" + "|".join(TURNS) + r")\b")
 _SYNONYM = re.compile(r"\b(" + "|".join(sorted(SYNONYMS, key=len, reverse=True)) + r")\b", re.IGNORECASE)
 
 
@@ -172,6 +200,15 @@ def renumbered(text: str, rng: random.Random) -> str | None:
         changed = int(found.group()) + rng.choice([1, 2, 3, 5, 10])
         text = text[: found.start()] + str(changed) + text[found.end() :]
     return text
+
+
+def turned(text: str, rng: random.Random) -> str | None:
+    """One word replaced by another of its kind, which asks for something else; None where no such word is."""
+    places = list(_TURN.finditer(text))
+    if not places:
+        return None
+    found = rng.choice(places)
+    return text[: found.start()] + TURNS[found.group()] + text[found.end() :]
 
 
 def _outside_maths(text: str, edit) -> str:

@@ -35,7 +35,7 @@ class Language(Section):
     languages: tuple[str, ...] = Field(default=("en",), min_length=1)
     """ISO 639-1 codes."""
     confidence: float = Field(default=0.9, gt=0, le=1)
-    """Probability of another language from which a question is removed."""
+    """Probability of being in none of them from which a question is removed."""
 
 
 class Verifiable(Section):

@@ -20,6 +20,7 @@ from r1zero.data.curation.content import content, counted, word_ngrams
         ("Three coins cost $\\$0.50$ each", "3 coins cost 0.5 each"),
         ("An angle of $90^\\circ$ ‘here’", "An angle of $90^{\\degree}$ 'here'"),
         ("A bag of 5.", "bag of 5"),
+        ("a 12-sided die", "a 12 sided die"),
         ("What is 5 × 3 ÷ 2 − 1?", "What is 5 \\times 3 \\div 2 - 1"),
         ("[asy] draw((0,0)--(1,1)); [/asy] Find it.", "[asy]draw((0,0) --\n(1,1));[/asy]\nFind it."),
     ],
@@ -68,7 +69,8 @@ def test_any_text_has_a_content(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "hostile", ["[asy]" * 50_000, "\\frac{" * 50_000, "{" * 300_000, "1,000" * 60_000, "\\left(" * 50_000, "a'" * 150_000]
+    "hostile",
+    ["[asy]" * 50_000, "\\frac{" * 50_000, "{" * 300_000, "1,000" * 60_000, "\\left(" * 50_000, "a'" * 150_000],
 )
 def test_hostile_text_takes_linear_time(hostile: str) -> None:
     start = time.process_time()

@@ -31,7 +31,9 @@ def held_out(name: str) -> dict[str, list[Problem]]:
 
 def test_open_r1_flags_any_shared_gram_of_eight_words() -> None:
     shared = "lay 16 eggs per day. She eats THREE for  breakfast here"
-    outcome = open_r1(problems(shared, "lay 16 eggs per day. She eats four", "Simplify $\\sqrt{242}$."), held_out("gsm"))
+    outcome = open_r1(
+        problems(shared, "lay 16 eggs per day. She eats four", "Simplify $\\sqrt{242}$."), held_out("gsm")
+    )
     assert removed(outcome) == {1: "in gsm"}
     assert outcome.removed[0].detail == "shares '16 eggs per day. she eats three for'"
     assert outcome.removed[0].like == TEST[2]
@@ -55,7 +57,7 @@ def test_open_r1_takes_stock_wording_for_a_leak_and_strict_does_not() -> None:
             "cakes for the neighbours daily with 4. The remainder she sells at the market for $2 per fresh egg.",
             2,
         ),
-        (f"We roll a fair 12-faced die until we see a 7. Give $m+n$. {STOCK}", 3),
+        (f"We roll a fair 12-faced die until we see a 7. {STOCK}", 3),
         (f"Read this first. {TEST[2].text} Then think about $x+y=17$, $z=3$ and the number 1024.", 2),
     ],
 )

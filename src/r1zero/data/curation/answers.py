@@ -17,6 +17,7 @@ _LETTER = re.compile(r"\\?(?:text|textbf|mathrm)?\{?\(?([A-E])\)?\.?\}?")
 _PROOF = re.compile(
     r"(?:^|[.:;,]\s+|\n\s*)(?:\([a-z]\)\s*)?(?:prove|show|verify|disprove) (?:that|the|if|by)\b", re.IGNORECASE
 )
+_ASKS = re.compile(r"\b(?:find|compute|calculate|determine|evaluate|what|which|how)\b", re.IGNORECASE)
 _VERDICT = re.compile(r"(?:yes|no|true|false|proof|proved|omitted|see (?:the )?(?:solution|proof).*)\.?", re.IGNORECASE)
 
 
@@ -49,6 +50,6 @@ def _kind(problem: Problem) -> str:
         return "multiple choice"
     if _VERDICT.fullmatch(answer):
         return "yes or no, or a proof left out"
-    if _PROOF.search(problem.text) and not any(character.isdigit() for character in answer):
+    if _PROOF.search(problem.text) and not _ASKS.search(problem.text):
         return "proof"
     return ""

@@ -78,10 +78,9 @@ def language(problems: Sequence[Problem], *, languages: Sequence[str], confidenc
             and " ".join(words).isascii()
         ):
             return "", ""
-        found, probability = identifier.classify(" ".join(words))
-        if found in languages or probability < confidence:
-            return "", ""
-        return f"language {found}", f"probability {probability:.2f}"
+        ranked = identifier.rank(" ".join(words))
+        other = 1 - sum(probability for found, probability in ranked if found in languages)
+        return (f"language {ranked[0][0]}", f"probability {other:.2f}") if other >= confidence else ("", "")
 
     return _removed_if(problems, fault)
 

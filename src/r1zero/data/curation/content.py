@@ -105,7 +105,7 @@ def content(text: str) -> Content:
 
     def close() -> None:
         if any(character.isalnum() for token in run for character in token):
-            add("".join(run), formulas)
+            add("".join(run).rstrip("-"), formulas)  # of `12-sided` the number
         run.clear()
 
     def add(token: str, to: list[str]) -> None:

@@ -60,7 +60,7 @@ def open_r1(problems: Sequence[Problem], evaluations: Evaluations, size: int = 8
 
 
 def strict(problems: Sequence[Problem], evaluations: Evaluations) -> Outcome:
-    """Remove problems that say what a problem of an evaluation set says: equal but for typography and instruction words,
+    """Remove problems that say what an evaluation problem says: equal but for typography and instruction words,
     or holding a long passage of it, or rewritten. `notes` counts the flagged problems of each set."""
     training = [content(problem.text) for problem in problems]
     found: list[list[tuple[str, Problem, str]]] = [[] for _ in problems]
