@@ -108,7 +108,7 @@ def recall(folder: Path, count: int, seed: int) -> None:
 
 
 def duplication(folder: Path, count: int, seed: int, model: str) -> None:
-    """Copies planted in two thousand problems: with edited wording (to be removed), with edited numbers or a word turned
+    """Copies planted in two thousand problems: with edited wording (to be removed), edited numbers or a word turned
     round (to be kept). Copies keep the answer, so that only the question can tell."""
     rng = random.Random(seed)
     base = rng.sample(problems(folder, "math_train"), 1000) + rng.sample(problems(folder, "gsm8k_train"), 1000)

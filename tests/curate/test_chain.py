@@ -34,7 +34,7 @@ BAD = [
 STEPS = """
   - {step: schema}
   - {step: language}
-  - {step: verifiable, limits: {workers: 1}}
+  - {step: verifiable, workers: 1}
   - {step: exact_duplicates}
   - {step: near_duplicates}
   - {step: decontaminate, against: [{path: FOLDER/test.jsonl}]}
@@ -182,8 +182,8 @@ def test_mistakes(folder: Path) -> None:
     )
     write(folder / "test.jsonl", [{"question": "?", "answer": ""}, {"question": "?", "answer": "1"}])
     assert message(folder) == (
-        "steps.5 (decontaminate): against.0.path = 'FOLDER/test.jsonl': row 1 cannot be read: column 'answer' is empty; "
-        "mend it or leave it out"
+        "steps.5 (decontaminate): against.0.path = 'FOLDER/test.jsonl': row 1 cannot be read: column 'answer' is empty"
+        "; mend it or leave it out"
     )
 
 

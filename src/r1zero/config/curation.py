@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from r1zero.config.schema import Conflicts, Rewards, Section, Source, TrainingSource
+from r1zero.config.schema import Conflicts, Section, Source, TrainingSource
 
 
 class CurationRun(Section):
@@ -42,8 +42,12 @@ class Verifiable(Section):
     step: Literal["verifiable"]
     verifier: str = "acc"
     """Has to accept the reference answer as its own answer."""
-    limits: Rewards = Rewards()
-    """Of its keys, timeout_seconds, memory_mib and workers count here."""
+    timeout_seconds: float = Field(default=5.0, gt=0)
+    """Wall-clock limit of one verdict; an answer that needs longer cannot be judged."""
+    memory_mib: int = Field(default=1024, ge=256)
+    """Address space of a worker process."""
+    workers: int = Field(default=0, ge=0)
+    """Worker processes; 0 is one per usable core, at most 8."""
 
 
 class ExactDuplicates(Section):

@@ -19,7 +19,7 @@ from typing import Any
 from r1zero import device
 from r1zero.build import read_problems
 from r1zero.checkpoint import store
-from r1zero.config import CurateRecipe, Source, dump
+from r1zero.config import CurateRecipe, Rewards, Source, dump
 from r1zero.config import curation as settings
 from r1zero.curate import passrate, report
 from r1zero.data.curation import answers, checks, decontaminate, difficulty, duplicates
@@ -131,7 +131,8 @@ def _language(problems: list[Problem], step: settings.Language, context: Context
 
 
 def _verifiable(problems: list[Problem], step: settings.Verifiable, context: Context) -> Outcome:
-    with ScorerPool.of(step.limits) as pool:
+    limits = Rewards(timeout_seconds=step.timeout_seconds, memory_mib=step.memory_mib, workers=step.workers)
+    with ScorerPool.of(limits) as pool:
         return answers.unverifiable(problems, lambda left: unusable_answers(left, lambda _: step.verifier, pool))
 
 

@@ -1,4 +1,4 @@
-"""Decontamination: Open-R1's counts to the row, and a stricter mode that finds rewritten copies with few false alarms."""
+"""Decontamination: Open-R1's counts to the row, and a stricter mode that finds rewritten copies."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ...conftest import SHARED
 from .problems import lines, problems, removed
 
 DATA = SHARED / "data"
-STOCK = "The answer can be written as $m/n$, where $m$ and $n$ are relatively prime positive integers. Find $m+n$."
+STOCK = "The answer is $m/n$, where $m$ and $n$ are relatively prime positive integers. Find the sum $m+n$."
 TEST = problems(
     "Convert the point $(0,3)$ in rectangular coordinates to polar coordinates.",
     "Simplify $\\sqrt{242}$.",
     "Janet's ducks lay 16 eggs per day. She eats three for breakfast every morning and bakes muffins for her friends "
-    "every day with four. She sells the remainder at the market daily for $2 per fresh duck egg. How much does she make?",
+    "every day with four. She sells the remainder at the market for $2 per fresh duck egg. How much does she make?",
     f"A fair die with 12 faces is rolled until a 7 appears. {STOCK}",
     source="test",
 )
@@ -53,7 +53,7 @@ def test_open_r1_takes_stock_wording_for_a_leak_and_strict_does_not() -> None:
         ("What is the value of $\\sqrt{242}$?", 1),
         ("Convert point (0, 3) from rectangular coordinates into polar ones.", 0),
         (
-            "How much does Maria make? Maria's hens lay 16 eggs each day. She has 3 at breakfast every morning and bakes "
+            "How much does Maria make? Maria's hens lay 16 eggs each day. She has 3 at breakfast every day and bakes "
             "cakes for the neighbours daily with 4. The remainder she sells at the market for $2 per fresh egg.",
             2,
         ),
