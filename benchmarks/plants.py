@@ -156,7 +156,6 @@ TURNS = {
     "hours": "days",
     "minutes": "hours",
     "days": "weeks",
-    "week": "month",
     "morning": "evening",
     "boys": "girls",
     "red": "blue",
@@ -165,7 +164,7 @@ TURNS = {
     "left": "right",
     "cost": "weigh",
 }
-_TURN = re.compile(r"\b(" + "|".join(TURNS) + r")\b")
+_TURN = re.compile(r"(?<![\\$])\b(" + "|".join(TURNS) + r")\b")
 _SYNONYM = re.compile(r"\b(" + "|".join(sorted(SYNONYMS, key=len, reverse=True)) + r")\b", re.IGNORECASE)
 
 

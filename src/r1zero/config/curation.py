@@ -56,9 +56,9 @@ class ExactDuplicates(Section):
 
 class NearDuplicates(Section):
     step: Literal["near_duplicates"]
-    threshold: float = Field(default=0.5, gt=0, le=1)
+    threshold: float = Field(default=0.4, gt=0, le=1)
     """Jaccard similarity of word n-grams from which wording counts as the same."""
-    ngram: int = Field(default=3, ge=1)
+    ngram: int = Field(default=2, ge=1)
     """Words per n-gram."""
 
 

@@ -54,6 +54,15 @@ def test_words_formulas_and_numbers() -> None:
     assert found.tokens == ("find", "2", "x", "with", "x+1=3")
 
 
+def test_other_people_in_the_same_story() -> None:
+    first, second = (
+        content("Tim has 3. How many has Tim if Ann's are 2?"),
+        content("Eva has 3. How many has Eva if Bo's are 2?"),
+    )
+    assert first.words == second.words == ("has", "how", "many", "has", "if", "are")
+    assert first.tokens != second.tokens
+
+
 def test_sets_of_counted_items_compare_like_multisets() -> None:
     assert set(counted(["3", "5", "3"])) == {"3#1", "5#1", "3#2"}
 

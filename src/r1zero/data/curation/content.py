@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 _NUMBERS = (
     "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
@@ -83,10 +84,11 @@ _OPERATORS = frozenset("+-*/=<>^|!%") | {"<=", ">=", "!=", "->", "..."}
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A text's `tokens`, in order: words, and formulas (the runs of symbols between words and punctuation, each without
-    spaces). `numbers` are those in formulas and the spelled ones.
+    """A text's `tokens`, in order: words, names, and formulas (the runs of symbols between words and punctuation, each
+    without spaces). `numbers` are those in formulas and the spelled ones.
 
     Example: `Find two $x$ with $x + 1 = 3$.` has words (find, with), formulas (2, x, x+1=3) and numbers (2, 1, 3).
+    Names (words with a capital inside a sentence) are no words: a story with other people in it is the same problem.
     Brackets and subscript marks are left out of formulas: authors set them differently.
     """
 
@@ -120,7 +122,9 @@ def content(text: str) -> Content:
             close()
         if kind == "word":
             add(token, words)
-        elif kind in ("number word", "name"):
+        elif kind == "name":
+            tokens.append(token)
+        elif kind in ("number word", "capitals"):
             add(token, formulas)
         if kind == "number word" or (kind == "maths" and token[0].isdigit()):
             numbers.append(token)
@@ -131,8 +135,9 @@ def content(text: str) -> Content:
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str]]:
-    """(kind, token) with kind `word`, `number word`, `name` (in capitals: points, letters), `maths` or `break`."""
+    """(kind, token) with kind `word`, `number word`, `name`, `capitals` (points, letters), `maths` or `break`."""
     tokens = _TOKEN.findall(_plain(text))
+    names = {_base(token) for before, token in pairwise(tokens) if token[0].isupper() and before.islower()}
     for place, token in enumerate(tokens):
         if token in _BREAKS:
             yield "break", ""
@@ -145,7 +150,7 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
         elif token in _OPERATORS:
             yield "maths", token
         elif token[0].isalpha():
-            yield from _word(token, tokens[place - 1 : place], tokens[place + 1 : place + 2])
+            yield from _word(token, _base(token) in names, tokens[place - 1 : place], tokens[place + 1 : place + 2])
 
 
 def _is_article(before: list[str], after: list[str]) -> bool:
@@ -153,10 +158,15 @@ def _is_article(before: list[str], after: list[str]) -> bool:
     return before != ["$"] and bool(after) and after[0][0].isalnum()
 
 
-def _word(token: str, before: list[str], after: list[str]) -> Iterator[tuple[str, str]]:
-    token = token.removesuffix("'s")
-    capitals, token = token.isupper(), token.lower()
+def _base(token: str) -> str:
+    return token.removesuffix("'s")
+
+
+def _word(token: str, named: bool, before: list[str], after: list[str]) -> Iterator[tuple[str, str]]:
+    capitals, token = _base(token).isupper(), _base(token).lower()
     if capitals and len(token) > 1:
+        yield "capitals", token
+    elif named and len(token) > 1:
         yield "name", token
     elif token in _NUMBER_WORDS:
         yield "number word", _NUMBER_WORDS[token]
@@ -181,13 +191,13 @@ def _plain(text: str) -> str:
 
 
 def _without_drawings(text: str) -> tuple[str, list[str]]:
-    """A drawing in code counts as one formula: its spaces and its line breaks say nothing."""
+    """A drawing in code counts as one formula, whose spaces, brackets and dollars say nothing."""
     kept, drawings, place = [], [], 0
     while (start := text.find(_DRAWING[0], place)) >= 0:
         kept.append(text[place:start])
         end = text.find(_DRAWING[1], start)
         place = len(text) if end < 0 else end + len(_DRAWING[1])
-        drawings.append("".join(text[start:place].split()))
+        drawings.append("".join(mark for mark in text[start:place].lower() if mark.isalnum() or mark in ".-"))
     return " ".join((*kept, text[place:])), drawings
 
 

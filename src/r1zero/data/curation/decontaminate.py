@@ -27,12 +27,14 @@ Evaluations = Mapping[str, Sequence[Problem]]  # name of the set -> its problems
 _SAME_FORMULAS = 0.8  # weighted Jaccard similarity of the formulas
 _SAME_CONTENT = 0.65  # share of the evaluation problem's information that the training problem holds
 _SAME_WORDS = 0.4  # the same of its words ...
-_TELLING_FORMULAS = 9.0  # ... unless its formulas alone say so much (nats)
-_TELLING = 8.0  # problems that say less are compared for equality only (nats)
-_PROSE_CONTENT, _PROSE_SIMILARITY, _PROSE_TELLING = 0.6, 0.35, 15.0  # of problems without formulas
+# in units of what a word or formula says that no third problem has: log(1 + N / 2)
+_TELLING_FORMULAS = 1.0  # ... unless its formulas alone say so much
+_TELLING = 0.9  # problems that say less are compared for equality only
+_PROSE_CONTENT, _PROSE_SIMILARITY, _PROSE_TELLING = 0.6, 0.35, 1.7  # of problems without formulas
 # copied passages: tokens of an n-gram, the share of them that is copied, and how many at least
-_VERBATIM_GRAM, _VERBATIM_SHARE, _VERBATIM_LEAST = 8, 0.6, 4
+_VERBATIM_GRAM, _VERBATIM_SHARE, _VERBATIM_LEAST = 8, 0.66, 4
 _STOCK_GRAM, _STOCK_PROBLEMS = 4, 5  # wording that so many problems share is nobody's
+_ROUNDING = 1e-9
 _ROWS = 512  # training problems compared at a time: [rows, evaluation problems] in memory
 
 _INSTRUCTIONS_LIST = (
@@ -171,6 +173,7 @@ def _rewritten(
             tests_words,
             _Weighted(formulas[0][rows], formula_nats),
             tests_formulas,
+            rare=math.log(1 + (len(training) + len(tests)) / 2),
         )
         for row in np.flatnonzero(judged.any(axis=1)):
             best = int(judged[row].argmax())
@@ -196,26 +199,29 @@ class _Weighted:
         return (self.rows.multiply(self.weights) @ other.rows.T).toarray()
 
 
-def _judge(words: _Weighted, tests_words: _Weighted, formulas: _Weighted, tests_formulas: _Weighted) -> np.ndarray:
+def _judge(
+    words: _Weighted, tests_words: _Weighted, formulas: _Weighted, tests_formulas: _Weighted, *, rare: float
+) -> np.ndarray:
     """[training rows, evaluation rows]: the shared part of the evaluation problem's content where it is taken for the
-    same problem, 0 elsewhere."""
+    same problem, 0 elsewhere. `rare` is the information of a feature that two problems have, in nats."""
     shared_words, shared_formulas = words.shared(tests_words), formulas.shared(tests_formulas)
     union_words = words.nats[:, None] + tests_words.nats - shared_words
     union_formulas = formulas.nats[:, None] + tests_formulas.nats - shared_formulas
     total = tests_words.nats + tests_formulas.nats  # [evaluation rows]
+    telling, telling_formulas = total / rare + _ROUNDING, tests_formulas.nats / rare + _ROUNDING
     part = _ratio(shared_words + shared_formulas, total)
     part_words = _ratio(shared_words, tests_words.nats)
     with_formulas = (
         (_ratio(shared_formulas, union_formulas) >= _SAME_FORMULAS)
         & (part >= _SAME_CONTENT)
-        & ((part_words >= _SAME_WORDS) | (tests_formulas.nats >= _TELLING_FORMULAS))
-        & (total >= _TELLING)
+        & ((part_words >= _SAME_WORDS) | (telling_formulas >= _TELLING_FORMULAS))
+        & (telling >= _TELLING)
     )
     prose = (
         (union_formulas == 0)
         & (part_words >= _PROSE_CONTENT)
         & (_ratio(shared_words, union_words) >= _PROSE_SIMILARITY)
-        & (total >= _PROSE_TELLING)
+        & (telling >= _PROSE_TELLING)
     )
     return np.where(with_formulas | prose, part, 0.0)
 
@@ -230,14 +236,15 @@ def _information(sets: Sequence[set[str]]) -> dict[str, float]:
 
 
 def _own_words(text: Content, stock: frozenset[tuple[str, ...]]) -> Iterator[str]:
-    """Stems of the words outside stock wording."""
+    """Stems of the words outside stock wording that are no instruction."""
     inside = {
         place
         for start, gram in enumerate(_grams(text.words, _STOCK_GRAM))
         if gram in stock
         for place in range(start, start + _STOCK_GRAM)
     }
-    return (_stem(word) for place, word in enumerate(text.words) if place not in inside)
+    own = (word for place, word in enumerate(text.words) if place not in inside)
+    return (_stem(word) for word in own if word not in _INSTRUCTIONS)
 
 
 def _stem(word: str) -> str:

@@ -6,6 +6,7 @@ answers; only the wording may differ, and not by a word that turns the question 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -29,8 +30,10 @@ _OPPOSITES = (
     "area / perimeter / volume / length",
     "radius / diameter / circumference",
     "rows / columns",
-    "first / last / second / third",
-    "left / spent|used",
+    "first / last / third",
+    "left / right",
+    "boys|boy / girls|girl",
+    "morning / afternoon / evening / night",
     "inside / outside",
     "with / without",
     "mean / median / mode / range",
@@ -39,7 +42,7 @@ _OPPOSITES = (
     "arithmetic / geometric",
     "horizontal / vertical",
     "numerator / denominator",
-    "minutes / hours / days / weeks / months / years",
+    "second|seconds / minute|minutes / hour|hours / day|days / week|weeks / month|months / year|years",
     "not / always / never",
 )
 _SIDES = {
@@ -147,7 +150,8 @@ def _may_be_same(text: Content, other: Content, problem: Problem, earlier: Probl
 
 def _opposed(text: Content, other: Content) -> bool:
     """Whether one text says a word where the other says its opposite."""
-    only, only_other = set(text.words) - set(other.words), set(other.words) - set(text.words)
+    words, other_words = Counter(text.words), Counter(other.words)
+    only, only_other = words - other_words, other_words - words
     sides = {_SIDES[word] for word in only if word in _SIDES}
     return any(
         number == _SIDES[word][0] and side != _SIDES[word][1]
