@@ -131,23 +131,29 @@ def test_what_shapes_a_sample_is_in_its_key(sampler: tuple[Sampler, list[Prompt]
 def test_the_step_with_the_miniature(tmp_path: Path) -> None:
     """A real policy, from the recipe it will be trained with."""
     train = write_recipe(tmp_path)
-    rows = [
-        {"question": f"{a}+{b}+{c}=?", "answer": str(a + b + c)}
-        for a, b, c in [(11, 12, 13), (20, 30, 40), (15, 15, 15)]
-    ]
+    rows = [{"question": f"{a}+{a + 3}+{a + 5}=?", "answer": str(3 * a + 8)} for a in range(10, 22)]
     (tmp_path / "sums.jsonl").write_text(
         "".join(json.dumps(row) + "\n" for row in rows) + json.dumps({"question": "1" * 50, "answer": "1"})
     )
     recipe = tmp_path / "curate.yaml"
     recipe.write_text(
         f"run: {{dir: {tmp_path}/out}}\nsources: [{{path: {tmp_path}/sums.jsonl}}]\n"
-        f"steps:\n  - {{step: pass_rate, recipe: {train}, samples: 2, low: 0, high: 1}}\n"
+        f"steps:\n  - {{step: pass_rate, recipe: {train}, samples: 8, low: 0, high: 1}}\n"
     )
-    settings = load(CurateRecipe, recipe)
-    with pytest.raises(UsageError, match=r"no problem is left; it took out: .*1 no usable prompt"):
-        curate(settings)  # the miniature never answers inside tags
-    samples = list((tmp_path / "out" / "samples").iterdir())
-    assert len(samples) == 1 and len(samples[0].read_text().splitlines()) == 3
+    out = curate(load(CurateRecipe, recipe))
+    kept = [json.loads(line) for line in (out / "sums.jsonl").read_text().splitlines()]
+    assert kept and {row["pass_rate"] for row in kept} <= {eighth / 8 for eighth in range(1, 8)}
+    removed = [json.loads(line) for line in (out / "removed" / "01_pass_rate.jsonl").read_text().splitlines()]
+    assert len(kept) + len(removed) == 13
+    assert {row["reason"] for row in removed if row["line"] < 13} <= {
+        "too hard: pass rate <= 0",
+        "too easy: pass rate >= 1",
+    }
+    assert [(row["reason"], row["detail"]) for row in removed if row["line"] == 13] == [
+        ("no usable prompt", "the prompt has 51 tokens, more than data.max_prompt_tokens = 16")
+    ]
+    (samples,) = (tmp_path / "out" / "samples").iterdir()
+    assert len(samples.read_text().splitlines()) == 12
 
 
 def test_without_a_verifier_of_accuracy(tmp_path: Path) -> None:

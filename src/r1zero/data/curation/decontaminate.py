@@ -29,7 +29,7 @@ _SAME_CONTENT = 0.65  # share of the evaluation problem's information that the t
 _SAME_WORDS = 0.4  # the same of its words ...
 # in units of what a word or formula says that no third problem has: log(1 + N / 2)
 _TELLING_FORMULAS = 1.0  # ... unless its formulas alone say so much
-_TELLING = 0.9  # problems that say less are compared for equality only
+_TELLING = 2.0  # other problems that say less are compared for equality only
 _PROSE_CONTENT, _PROSE_SIMILARITY, _PROSE_TELLING = 0.6, 0.35, 1.7  # of problems without formulas
 # copied passages: tokens of an n-gram, the share of them that is copied, and how many at least
 _VERBATIM_GRAM, _VERBATIM_SHARE, _VERBATIM_LEAST = 8, 0.66, 4
@@ -214,8 +214,7 @@ def _judge(
     with_formulas = (
         (_ratio(shared_formulas, union_formulas) >= _SAME_FORMULAS)
         & (part >= _SAME_CONTENT)
-        & ((part_words >= _SAME_WORDS) | (telling_formulas >= _TELLING_FORMULAS))
-        & (telling >= _TELLING)
+        & (((part_words >= _SAME_WORDS) & (telling >= _TELLING)) | (telling_formulas >= _TELLING_FORMULAS))
     )
     prose = (
         (union_formulas == 0)
