@@ -150,7 +150,7 @@ def test_the_step_with_the_miniature(tmp_path: Path) -> None:
         "too easy: pass rate >= 1",
     }
     assert [(row["reason"], row["detail"]) for row in removed if row["line"] == 13] == [
-        ("no usable prompt", "the prompt has 51 tokens, more than data.max_prompt_tokens = 16")
+        ("no usable prompt", "the prompt has 52 tokens, more than data.max_prompt_tokens = 16")
     ]
     (samples,) = (tmp_path / "out" / "samples").iterdir()
     assert len(samples.read_text().splitlines()) == 12

@@ -17,7 +17,7 @@ WEIGHTS = st.lists(st.sampled_from([0, 0.1, 0.3, 0.5, 1, 2, 7]), min_size=1, max
 
 def mixture(sizes: list[int], *phases: tuple[int, list[float]]) -> Mixture:
     exact = tuple((start, tuple(Fraction(str(weight)) for weight in weights)) for start, weights in phases)
-    return Mixture(names=tuple(f"s{number}" for number in range(len(sizes))), sizes=tuple(sizes), phases=exact)
+    return Mixture(sizes=tuple(sizes), phases=exact)
 
 
 def data(**settings: object) -> Data:
@@ -59,7 +59,7 @@ def test_epochs_of_a_source_are_permutations_of_their_own() -> None:
     assert sorted(small[:4]) == sorted(small[4:]) == [0, 1, 2, 3] and small[:4] != small[4:]
 
 
-def test_another_source_does_not_change_the_order_within_one() -> None:
+def test_a_further_source_does_not_change_the_order_within_one() -> None:
     two = mixture([6, 50], (0, [1, 1])).indices(position=0, count=12, seed=3, shuffle=True)
     three = mixture([6, 50, 9], (0, [1, 1, 1])).indices(position=0, count=18, seed=3, shuffle=True)
     assert [index for index in two if index < 6] == [index for index in three if index < 6]

@@ -22,11 +22,10 @@ _HALF = Fraction(1, 2)
 class Mixture:
     """Sources with their sizes in problems, and their weights from a number of prompts on.
 
-    Example: `Mixture(names=("a", "b"), sizes=(10, 90), phases=((0, (1, 1)), (1000, (1, 3))))` draws from both alike,
-    and after 1,000 prompts three times as often from b.
+    Example: `Mixture(sizes=(10, 90), phases=((0, (1, 1)), (1000, (1, 3))))` draws from both alike, and after 1,000
+    prompts three times as often from the second.
     """
 
-    names: tuple[str, ...]
     sizes: tuple[int, ...]
     phases: tuple[tuple[int, tuple[Fraction, ...]], ...]
 
@@ -39,7 +38,6 @@ class Mixture:
         ]
         phases = [(0, weights), *((phase.after_prompts, phase.weights) for phase in data.curriculum)]
         return cls(
-            names=tuple(f"{source.path}/{source.subset}/{source.split}" for source in sources),
             sizes=tuple(sizes),
             phases=tuple((start, tuple(Fraction(str(weight)) for weight in part)) for start, part in phases),
         )
@@ -71,7 +69,7 @@ class Mixture:
         return chosen
 
     def _of_source(self, source: int, position: int, count: int, seed: int, shuffle: bool) -> list[int]:
-        own_seed = seeds.derive(seed, "source", self.names[source]) if len(self.sizes) > 1 else seed
+        own_seed = seeds.derive(seed, "source", source) if len(self.sizes) > 1 else seed
         size, offset = self.sizes[source], sum(self.sizes[:source])
         chosen = order.indices(size=size, position=position, count=count, seed=own_seed, shuffle=shuffle)
         return [offset + index for index in chosen]
