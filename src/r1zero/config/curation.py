@@ -34,7 +34,7 @@ class Language(Section):
     step: Literal["language"]
     languages: tuple[str, ...] = Field(default=("en",), min_length=1)
     """ISO 639-1 codes."""
-    confidence: float = Field(default=0.9, gt=0, le=1)
+    confidence: float = Field(default=0.98, gt=0, le=1)
     """Probability of being in none of them from which a question is removed."""
 
 

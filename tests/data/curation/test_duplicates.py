@@ -22,6 +22,11 @@ def test_exact_keeps_the_first_whatever_the_typography() -> None:
     assert outcome.removed[0].like is outcome.kept[0]
 
 
+def test_exact_heeds_brackets() -> None:
+    outcome = exact(problems("What is $88 \\div 4 \\div 2$?", "What is $88 \\div (4 \\div 2)$?"))
+    assert lines(outcome.kept) == [1, 2]
+
+
 def test_exact_says_when_the_answers_disagree() -> None:
     outcome = exact([*problems("1+1=?", answer="2"), *problems("1 + 1 = ?", answer="3", source="other")])
     assert outcome.removed[0].reason == "repeats an earlier question with another answer"

@@ -20,7 +20,7 @@ _FIGURE = re.compile(
     re.IGNORECASE,
 )
 _DRAWN = ("[asy]", "\\begin{tikzpicture}", "\\begin{tabular}", "\\begin{array}")
-_DETECTABLE_WORDS = 5  # fewer words say nothing about their language
+_DETECTABLE_WORDS = 8  # fewer words say nothing about their language
 
 
 def schema(

@@ -27,7 +27,7 @@ _NUMBER_WORDS = {word: str(value) for value, word in enumerate(_NUMBERS.split(),
     "eighty": "80",
     "ninety": "90",
 }
-_SPELLINGS = {
+_SPELLINGS: dict[str, str] = {
     **dict.fromkeys(("dfrac", "tfrac", "cfrac"), "frac"),
     **dict.fromkeys(("le", "leq", "leqslant"), "<="),
     **dict.fromkeys(("ge", "geq", "geqslant"), ">="),
@@ -48,7 +48,10 @@ _LOOKS_LIST = (
     "hfill noindent allowbreak nonumber"
 )
 _LOOKS = frozenset(_LOOKS_LIST.split())
-_LAYOUTS_LIST = "align aligned array cases center eqnarray equation gather gathered split tabular flalign"
+_LAYOUTS_LIST = (
+    "align aligned array cases center eqnarray equation gather gathered split tabular flalign matrix pmatrix bmatrix "
+    "vmatrix smallmatrix"
+)
 _LAYOUTS = frozenset(_LAYOUTS_LIST.split())
 _SYMBOLS = {  # by code point: many look like another character
     0x00D7: "*",
@@ -79,6 +82,7 @@ _TOKEN = re.compile(
 )
 _DRAWING = ("[asy]", "[/asy]")
 _BREAKS = frozenset("$,;:.?")
+_BRACKETS = frozenset("()[]")
 _OPERATORS = frozenset("+-*/=<>^|!%") | {"<=", ">=", "!=", "->", "..."}
 
 
@@ -89,7 +93,7 @@ class Content:
 
     Example: `Find two $x$ with $x + 1 = 3$.` has words (find, with), formulas (2, x, x+1=3) and numbers (2, 1, 3).
     Names (words with a capital inside a sentence) are no words: a story with other people in it is the same problem.
-    Brackets and subscript marks are left out of formulas: authors set them differently.
+    Subscript marks are left out, authors set them differently; brackets too, but not in `tokens`.
     """
 
     tokens: tuple[str, ...]
@@ -107,7 +111,9 @@ def content(text: str) -> Content:
 
     def close() -> None:
         if any(character.isalnum() for token in run for character in token):
-            add("".join(run).rstrip("-"), formulas)  # of `12-sided` the number
+            run[:] = run[:-1] if run[-1] == "-" else run  # of `12-sided` the number
+            formulas.append("".join(token for token in run if token not in _BRACKETS))
+            tokens.append("".join(run))
         run.clear()
 
     def add(token: str, to: list[str]) -> None:
@@ -144,10 +150,10 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
         elif token[0] == "\\":
             name = token[1:]
             if name and name not in _LOOKS:
-                yield "maths", _SPELLINGS.get(name, name)
+                yield "maths", _SPELLINGS[name] if name in _SPELLINGS else name  # noqa: SIM401
         elif token[0].isdigit() or token[0] == ".":
             yield "maths", _number(token)
-        elif token in _OPERATORS:
+        elif token in _OPERATORS or token in _BRACKETS:
             yield "maths", token
         elif token[0].isalpha():
             yield from _word(token, _base(token) in names, tokens[place - 1 : place], tokens[place + 1 : place + 2])

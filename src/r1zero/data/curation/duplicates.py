@@ -7,7 +7,7 @@ answers; only the wording may differ, and not by a word that turns the question 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -89,7 +89,7 @@ def near(problems: Sequence[Problem], *, threshold: float, ngram: int) -> Outcom
     kept, removed = [], []
     for row, (problem, sketch) in enumerate(zip(problems, sketches, strict=True)):
         best, similarity = -1, threshold
-        for other in sorted(index.query(sketch)) if shingles[row] else ():
+        for other in _rows(index.query(sketch)) if shingles[row] else ():
             overlap = len(shingles[row] & shingles[other]) / len(shingles[row] | shingles[other])
             if overlap >= similarity and _may_be_same(texts[row], texts[other], problem, problems[other]):
                 best, similarity = other, overlap + 1e-12
@@ -159,6 +159,10 @@ def _opposed(text: Content, other: Content) -> bool:
         if word in _SIDES
         for number, side in sides
     )
+
+
+def _rows(keys: Iterable[object]) -> list[int]:
+    return sorted(key for key in keys if isinstance(key, int))
 
 
 def _shingles(text: Content, size: int) -> set[str]:
