@@ -20,7 +20,7 @@ LAYERS = [
     {"rollouts", "speed", "session", "scoring"},
     {"evaluate", "grade"},
     {"build"},
-    {"loop", "pretrain", "report"},
+    {"loop", "pretrain", "report", "curate"},
     {"cli"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -28,6 +28,8 @@ HOMES = {  # third party -> the only files that may import it
     "vllm": {"engine/vllm.py"},
     "ray": {"cluster.py"},
     "megatron": {"trainer/megatron.py"},
+    "datasketch": {"data/curation/duplicates.py"},
+    "py3langid": {"data/curation/checks.py"},
     "plotly": {"report/page.py"},
     "typer": {"cli"},
     "starlette": {"rewards/server.py"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 from pathlib import Path
@@ -11,6 +12,23 @@ import pytest
 from .recipes import TINY, events, metrics, r1zero, signal_when, start, write_recipe
 
 UPDATES = TINY.replace("prompts_per_step: 4", "prompts_per_step: 4, minibatches: 2, epochs: 2")
+# the first source has fewer problems than its share of the prompts, so an epoch of it ends inside the run
+SOURCES = """\
+  sources:
+    - {path: FIRST, weight: 3}
+    - {path: SECOND, weight: 1, verifiers: {base_acc: 2.0}}
+  curriculum: [{after_prompts: 6, weights: [1, 1]}]
+"""
+
+
+def write_mixed(folder: Path) -> Path:
+    """A recipe that mixes two files of sums, with verifiers of its own for the second."""
+    for name, size, low in (("first", 7, 10), ("second", 20, 50)):
+        rows = ({"question": f"{n}+{low}+33=?", "answer": str(n + low + 33)} for n in range(11, 11 + size))
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sources = SOURCES.replace("FIRST", f"{folder}/first.jsonl").replace("SECOND", f"{folder}/second.jsonl")
+    lines = [line for line in UPDATES.split("\n") if "options:" not in line and "path: r1zero" not in line]
+    return write_recipe(folder, "\n".join(lines).replace("data:\n", f"data:\n{sources}"))
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +62,28 @@ def test_sigkill_anywhere_and_resume_gives_the_same_bits(undisturbed: Path, tmp_
     assert process.returncode == -signal.SIGKILL
     r1zero("train", recipe, "--resume")
     assert_same_end(undisturbed, tmp_path / "run")
+
+
+def test_several_sources_go_on_at_the_exact_position(tmp_path: Path) -> None:
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    r1zero("train", write_mixed(tmp_path / "whole"))
+    recipe = write_mixed(tmp_path / "killed")
+    process = start("train", recipe)
+    signal_when(process, tmp_path / "killed" / "run" / "rollouts" / "step_000003.jsonl", signal.SIGKILL)
+    r1zero("train", recipe, "--resume")
+    assert_same_end(tmp_path / "whole" / "run", tmp_path / "killed" / "run")
+    seen = []
+    for step in range(1, 5):
+        lines = (tmp_path / "killed" / "run" / f"rollouts/step_{step:06d}.jsonl").read_text().splitlines()
+        seen += [json.loads(line) for line in lines]
+    sources = [group["problem"].split(":")[0].split("/")[1] for group in seen]
+    assert [sources[:6].count(name) for name in ("first", "second")] in ([4, 2], [5, 1])
+    assert [sources[6:].count(name) for name in ("first", "second")] == [5, 5]
+    first = [group["problem"] for group, source in zip(seen, sources, strict=True) if source == "first"]
+    assert len(set(first[:7])) == 7 and len(first) > 7, "an epoch of a source shows every problem once"
+    parts = {source: set(group["rollouts"][0]["parts"]) for group, source in zip(seen, sources, strict=True)}
+    assert parts == {"first": {"base_acc", "strict_format"}, "second": {"base_acc"}}
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_used(

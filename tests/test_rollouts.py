@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 
 from r1zero import rollouts
-from r1zero.config import Rewards
+from r1zero.rewards.combine import Verifiers
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Completion, Problem, Prompt, Sampling, Score
 from tests.conftest import ByteTokenizer, prompt_of
@@ -36,7 +36,7 @@ class Patient(ScriptedEngine):
 
 def test_groups_are_scored_while_the_next_are_sampled() -> None:
     tokenizer = ByteTokenizer()
-    rewards = Rewards()
+    verifiers = Verifiers({"acc": 1.0})
     prompts = [prompt_of([number], answer=str(number)) for number in range(3, 7)]
     with Watched(workers=2, timeout_seconds=5.0, memory_mib=1024) as pool:
         pool.futures = []
@@ -45,8 +45,8 @@ def test_groups_are_scored_while_the_next_are_sampled() -> None:
         sampling = Sampling(n=2, max_new_tokens=16)
         groups_seen: list[int] = []
         pending = rollouts.sample(
-            engine, pool, prompts, sampling, rewards, tokenizer.decode, lambda: groups_seen.append(len(pool.futures))
+            engine, pool, prompts, sampling, verifiers, tokenizer.decode, lambda: groups_seen.append(len(pool.futures))
         )
-        groups = rollouts.grade(prompts, pending, rewards)
+        groups = rollouts.grade(prompts, pending, verifiers)
     assert groups_seen == [2, 4, 6, 8]
     assert [list(group.rewards) for group in groups] == [[1.0, -0.5], [-0.5, 1.0], [-0.5, -0.5], [-0.5, -0.5]]

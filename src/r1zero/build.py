@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from r1zero import config
@@ -13,6 +12,7 @@ from r1zero.algorithms import Algorithm
 from r1zero.algorithms import build as build_algorithm
 from r1zero.checkpoint.folder import RunFolder
 from r1zero.data import sources
+from r1zero.data.mixing import Mixture
 from r1zero.data.problems import Rejected, to_problems
 from r1zero.data.prompts import Renderer, renderer, to_prompts
 from r1zero.device import Device
@@ -20,15 +20,15 @@ from r1zero.engine.base import RolloutEngine
 from r1zero.engine.native import NativeEngine
 from r1zero.errors import UsageError
 from r1zero.evaluate import Evaluator
-from r1zero.log import Progress, log
+from r1zero.log import log
 from r1zero.models.flops import ModelFlops, model_flops
 from r1zero.models.load import load_model, longest_context, stop_token_ids
-from r1zero.rewards import math
-from r1zero.rewards.catalog import Entry, verifier
+from r1zero.rewards.combine import Verifiers
+from r1zero.rewards.reference import unusable_answers
 from r1zero.rewards.scorer import Scorer
 from r1zero.sync.shared import SharedWeights, WeightChannel
 from r1zero.trainer.trainer import Trainer
-from r1zero.types import Problem, Prompt, Sampling, Score
+from r1zero.types import Problem, Prompt, Sampling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,9 @@ class Parts:
 
     recipe: config.Recipe
     algorithm: Algorithm
-    prompts: list[Prompt]
+    prompts: list[Prompt]  # of all sources, one after the other
+    mixture: Mixture
+    verifiers: Verifiers
     evaluator: Evaluator | None
     engine: RolloutEngine
     pool: Scorer
@@ -57,18 +59,23 @@ def build(recipe: config.Recipe, device: Device, folder: RunFolder, pool: Scorer
     """Load and check everything a training run needs, cheap checks first. Raises UsageError for the first mistake; rows
     that cannot be used go to the folder's quarantine."""
     algorithm = build_algorithm(recipe.algorithm)
-    problems, rejected = _read(recipe.data, "data")
+    verifiers = Verifiers.of(recipe)
+    read = _read_all(recipe.data)
     policy = load_policy(recipe, device)
     evaluator = build_evaluator(recipe, policy, folder, pool) if recipe.evaluation else None
-    problems, unverifiable = _verifiable(problems, "data", recipe, pool)
-    problems, leaked = _without_held_out(problems, evaluator.prompts if evaluator else [])
-    prompts, unusable = to_prompts(problems, recipe.data, policy.tokenizer, policy.rendered)
-    folder.quarantine_rows([*rejected, *unverifiable, *leaked, *unusable])
-    log.info(f"{len(prompts)} prompts from {recipe.data.path}; {recipe.arithmetic()}")
+    held_out = evaluator.prompts if evaluator else []
+    usable = [_usable(part, section, held_out, recipe, policy, verifiers, pool) for section, part in read.items()]
+    folder.quarantine_rows([row for _, rejected in usable for row in rejected])
+    prompts = [prompt for part, _ in usable for prompt in part]
+    mixture = Mixture.of(recipe.data, [len(part) for part, _ in usable])
+    paths = ", ".join(source.path for source in recipe.data.mixed())
+    log.info(f"{len(prompts)} prompts from {paths}; {recipe.arithmetic()}")
     return Parts(
         recipe=recipe,
         algorithm=algorithm,
         prompts=prompts,
+        mixture=mixture,
+        verifiers=verifiers,
         evaluator=evaluator,
         reference=copy.deepcopy(policy.model).requires_grad_(False) if algorithm.needs_reference else None,
         trainer=Trainer(
@@ -102,8 +109,7 @@ class Policy:
 
 
 def load_policy(recipe: config.Recipe, device: Device) -> Policy:
-    for name in recipe.rewards.names():
-        verifier(name)
+    Verifiers.of(recipe)
     settings = recipe.model
     model, tokenizer = load_model(
         settings.path,
@@ -125,59 +131,74 @@ def build_engine(recipe: config.Recipe, policy: Policy) -> RolloutEngine:
 def build_evaluator(recipe: config.Recipe, policy: Policy, folder: RunFolder, pool: Scorer) -> Evaluator:
     """The held-out set of a recipe that has one."""
     assert recipe.evaluation is not None
-    problems, rejected = _read(recipe.evaluation, "evaluation")
-    problems, unverifiable = _verifiable(problems, "evaluation", recipe, pool)
+    verifiers = Verifiers.of(recipe)
+    problems, rejected = read_problems(recipe.evaluation, "evaluation")
+    problems, unverifiable = _verifiable(problems, "evaluation", verifiers, pool)
     prompts, unusable = to_prompts(problems, recipe.data, policy.tokenizer, policy.rendered)
     folder.quarantine_rows([*rejected, *unverifiable, *unusable])
     return Evaluator(
         settings=recipe.evaluation,
-        rewards=recipe.rewards,
+        verifiers=verifiers,
         prompts=prompts,
         sampling=policy.sampling,
         decode=policy.decode,
     )
 
 
-def _read(source: config.Source, section: str) -> tuple[list[Problem], list[Rejected]]:
+Part = tuple[list[Problem], list[Rejected]]
+
+
+def read_problems(source: config.Source, section: str) -> Part:
+    """The problems of a source, and the rows that cannot be one. Raises UsageError that names the recipe's section."""
     try:
         return to_problems(sources.read(source), source)
     except UsageError as error:
         raise UsageError(f"{section}.{error}") from None
 
 
-def _verifiable(
-    problems: list[Problem], section: str, recipe: config.Recipe, pool: Scorer
-) -> tuple[list[Problem], list[Rejected]]:
-    """Problems whose reference answer the first verifier of accuracy accepts as right. Answers are data, so whatever
-    is not a plain number is judged in the pool, under its limits. Raises UsageError when no problem is left."""
-    doubtful: dict[str, tuple[Entry, Future[Score]]] = {}
-    for problem in problems:
-        names = recipe.rewards.of_source(problem.source).verifier_function
-        name = next((name for name in names if verifier(name).measures == "accuracy"), None)
-        if name and not (verifier(name).takes_numbers and math.plain_number(problem.answer) is not None):
-            doubtful[problem.id] = verifier(name), pool.submit(name, problem, verifier(name).right_response(problem))
-    progress = Progress("checking reference answers", len(doubtful), "answers")
-    good, rejected = [], []
-    for problem in problems:
-        entry, future = doubtful.get(problem.id, (None, None))
-        score = future.result() if future else None
-        progress.advance(score is not None)
-        if entry is None or score is None or entry.accepts(score):
-            good.append(problem)
-        else:
-            why = score.detail or "it does not equal itself"
-            reason = f"no verifier can parse the answer '{problem.answer[:80]}' ({why})"
-            rejected.append(Rejected.problem(problem, reason))
-    if not problems:
-        return [], []
-    if not good:
+def _read_all(data: config.Data) -> dict[str, Part]:
+    """Every source of the training data, by the section that names it. Ids are unique over all of them."""
+    if not data.sources:
+        return {"data": read_problems(data.mixed()[0], "data")}
+    parts = {
+        f"data.sources.{number}": read_problems(source, f"data.sources.{number}")
+        for number, source in enumerate(data.sources)
+    }
+    for number, (section, (problems, rejected)) in enumerate(parts.items()):
+        parts[section] = [replace(problem, id=f"{number}/{problem.id}") for problem in problems], rejected
+    return parts
+
+
+def _usable(
+    part: Part,
+    section: str,
+    held_out: Sequence[Prompt],
+    recipe: config.Recipe,
+    policy: Policy,
+    verifiers: Verifiers,
+    pool: Scorer,
+) -> tuple[list[Prompt], list[Rejected]]:
+    """The prompts of one source, and all its rows that are not used."""
+    problems, rejected = part
+    problems, unverifiable = _verifiable(problems, section, verifiers, pool)
+    problems, leaked = _without_held_out(problems, section, held_out)
+    prompts, unusable = to_prompts(problems, recipe.data, policy.tokenizer, policy.rendered)
+    return prompts, [*rejected, *unverifiable, *leaked, *unusable]
+
+
+def _verifiable(problems: list[Problem], section: str, verifiers: Verifiers, pool: Scorer) -> Part:
+    """Problems whose reference answer their verifier accepts as right. Raises UsageError when no problem is left."""
+    reasons = unusable_answers(problems, lambda problem: verifiers.first(problem, "accuracy"), pool)
+    good = [problem for problem in problems if problem.id not in reasons]
+    rejected = [Rejected.problem(problem, reasons[problem.id]) for problem in problems if problem.id in reasons]
+    if problems and not good:
         first = rejected[0]
         where = f"{section}.path = '{first.source}'"
         raise UsageError(f"{where}: all {len(rejected)} answers are unusable; line {first.line}: {first.reason}")
     return good, rejected
 
 
-def _without_held_out(problems: list[Problem], held_out: Sequence[Prompt]) -> tuple[list[Problem], list[Rejected]]:
+def _without_held_out(problems: list[Problem], section: str, held_out: Sequence[Prompt]) -> Part:
     """Training problems that are not in the held-out set."""
     questions = {prompt.problem.text for prompt in held_out}
     good = [problem for problem in problems if problem.text not in questions]
@@ -187,7 +208,9 @@ def _without_held_out(problems: list[Problem], held_out: Sequence[Prompt]) -> tu
         if problem.text in questions
     ]
     if problems and not good:
-        raise UsageError(f"data.path = '{problems[0].source}': every training question is in the evaluation set too")
+        raise UsageError(
+            f"{section}.path = '{problems[0].source}': every training question is in the evaluation set too"
+        )
     return good, leaked
 
 

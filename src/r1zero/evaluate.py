@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from r1zero import rollouts
-from r1zero.config import Evaluation, Rewards
+from r1zero.config import Evaluation
 from r1zero.engine.base import RolloutEngine
 from r1zero.log import Progress
+from r1zero.rewards.combine import Verifiers
 from r1zero.rewards.scorer import Scorer
 from r1zero.types import Group, Prompt, Sampling
 
@@ -28,7 +29,7 @@ class Evaluator:
     """A held-out set with everything needed to grade it. Of `sampling`, length and stops are those of training."""
 
     settings: Evaluation
-    rewards: Rewards
+    verifiers: Verifiers
     prompts: Sequence[Prompt]
     sampling: Sampling
     decode: Callable[[Any], str]
@@ -37,10 +38,10 @@ class Evaluator:
         """Grade every problem. `check` is called between groups and may raise to stop."""
         sampled = self._answers(engine, pool, self.settings.samples, self.settings.temperature, seed, check)
         greedy = self._answers(engine, pool, 1, 0.0, seed, check) if self.settings.greedy else []
-        metrics = {f"evaluation/{name}": value for name, value in rollouts.summary(sampled, self.rewards).items()}
+        metrics = {f"evaluation/{name}": value for name, value in rollouts.summary(sampled, self.verifiers).items()}
         metrics["evaluation/problems"] = len(self.prompts)
         if greedy:
-            accuracy = rollouts.summary(greedy, self.rewards)
+            accuracy = rollouts.summary(greedy, self.verifiers)
             metrics["evaluation/greedy_accuracy"] = accuracy.get("accuracy", accuracy["reward"])
         return Report(metrics=metrics, sampled=sampled, greedy=greedy)
 
@@ -62,5 +63,5 @@ class Evaluator:
             progress.advance(n)
             check()
 
-        pending = rollouts.sample(engine, pool, self.prompts, sampling, self.rewards, self.decode, on_group)
-        return rollouts.grade(self.prompts, pending, self.rewards)
+        pending = rollouts.sample(engine, pool, self.prompts, sampling, self.verifiers, self.decode, on_group)
+        return rollouts.grade(self.prompts, pending, self.verifiers)

@@ -17,7 +17,6 @@ import numpy as np
 from r1zero import rollouts, seeds, speed
 from r1zero.algorithms import Algorithm
 from r1zero.build import Parts
-from r1zero.data import order
 from r1zero.data.packing import pack
 from r1zero.log import Progress, log
 from r1zero.session import Session
@@ -37,7 +36,7 @@ def train(parts: Parts, session: Session) -> None:
         samples = [to_samples(group, algorithm) for group in groups if algorithm.keep(group)]
         minibatches = [to_packs(parts, part, session) for part in split(samples, recipe.trainer.minibatches)]
         with session.clock("update"):
-            metrics = rollouts.summary(groups, recipe.rewards) | update(parts, minibatches)
+            metrics = rollouts.summary(groups, parts.verifiers) | update(parts, minibatches)
         with session.clock("sync"):
             parts.publish_weights(step)
         metrics |= speeds(parts, session, groups, minibatches)
@@ -47,9 +46,8 @@ def train(parts: Parts, session: Session) -> None:
 
 
 def next_prompts(parts: Parts, position: int) -> list[Prompt]:
-    data, count = parts.recipe.data, parts.recipe.trainer.prompts_per_step
-    size, seed = len(parts.prompts), parts.recipe.run.seed
-    chosen = order.indices(size=size, position=position, count=count, seed=seed, shuffle=data.shuffle)
+    recipe, count = parts.recipe, parts.recipe.trainer.prompts_per_step
+    chosen = parts.mixture.indices(position=position, count=count, seed=recipe.run.seed, shuffle=recipe.data.shuffle)
     return [parts.prompts[index] for index in chosen]
 
 
@@ -64,9 +62,9 @@ def sample_and_grade(parts: Parts, session: Session, prompts: list[Prompt], step
         session.stop.check()
 
     with session.clock("rollout"):
-        pending = rollouts.sample(parts.engine, parts.pool, prompts, sampling, recipe.rewards, parts.decode, on_group)
+        pending = rollouts.sample(parts.engine, parts.pool, prompts, sampling, parts.verifiers, parts.decode, on_group)
     with session.clock("score"):
-        return rollouts.grade(prompts, pending, recipe.rewards)
+        return rollouts.grade(prompts, pending, parts.verifiers)
 
 
 def to_samples(group: Group, algorithm: Algorithm) -> list[Sample]:

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from r1zero.config import Rewards
 from r1zero.engine.base import RolloutEngine
 from r1zero.rewards import combine
+from r1zero.rewards.combine import Verifiers
 from r1zero.rewards.scorer import Scorer
 from r1zero.types import Completion, Group, Prompt, Rollout, Sampling
 
@@ -29,7 +29,7 @@ def sample(
     pool: Scorer,
     prompts: Sequence[Prompt],
     sampling: Sampling,
-    rewards: Rewards,
+    verifiers: Verifiers,
     decode: Callable[[Any], str],
     on_group: Callable[[], None],
 ) -> list[Pending]:
@@ -40,16 +40,16 @@ def sample(
         prompt = prompts[index]
         texts = [prompt.prefill + decode(completion.token_ids) for completion in completions]
         pending[index] = [
-            (completion, text, combine.submit(pool, rewards, prompt.problem, text, _facts(completion)))
+            (completion, text, combine.submit(pool, verifiers, prompt.problem, text, _facts(completion)))
             for completion, text in zip(completions, texts, strict=True)
         ]
         on_group()
     return [pending[index] for index in range(len(prompts))]
 
 
-def grade(prompts: Sequence[Prompt], pending: Sequence[Pending], rewards: Rewards) -> list[Group]:
+def grade(prompts: Sequence[Prompt], pending: Sequence[Pending], verifiers: Verifiers) -> list[Group]:
     """Wait for the verdicts that are still out."""
-    return [_group(prompt, results, rewards) for prompt, results in zip(prompts, pending, strict=True)]
+    return [_group(prompt, results, verifiers) for prompt, results in zip(prompts, pending, strict=True)]
 
 
 def reflects(text: str) -> bool:
@@ -57,7 +57,7 @@ def reflects(text: str) -> bool:
     return _REFLECTION.search(text) is not None
 
 
-def summary(groups: Sequence[Group], rewards: Rewards) -> dict[str, float]:
+def summary(groups: Sequence[Group], verifiers: Verifiers) -> dict[str, float]:
     """Means over the rollouts of a step; `accuracy` and `format` exist if a verifier measures them."""
     rollouts = [rollout for group in groups for rollout in group.rollouts]
     lengths = [len(rollout.completion.token_ids) for rollout in rollouts]
@@ -75,7 +75,7 @@ def summary(groups: Sequence[Group], rewards: Rewards) -> dict[str, float]:
         "groups/without_spread": fmean(spread == 0 for spread in spreads),
         "groups/unverifiable": sum(not group.verifiable for group in groups),
         **{f"verdict/{verdict}": verdicts[verdict] for verdict in ("graded", "unverifiable", "error", "timeout")},
-        **{f"reward/{name}": fmean(given) for name, given in _given(rollouts, rewards.names()).items()},
+        **{f"reward/{name}": fmean(given) for name, given in _given(rollouts, verifiers.names()).items()},
     }
     for measure in ("accuracy", "format"):
         marks = [combine.full_marks(rollout.score, measure) for rollout in rollouts]
@@ -121,13 +121,14 @@ def _record(rollout: Rollout) -> dict[str, Any]:
     }
 
 
-def _group(prompt: Prompt, pending: Pending, rewards: Rewards) -> Group:
+def _group(prompt: Prompt, pending: Pending, verifiers: Verifiers) -> Group:
+    problem = prompt.problem
     lengths = [len(completion.token_ids) for completion, _, _ in pending]
-    source = prompt.problem.source
-    alone = [combine.combined(rewards, futures, source) for _, _, futures in pending]
+    alone = [combine.combined(verifiers, problem, futures) for _, _, futures in pending]
+    scores = combine.in_group(verifiers, problem, alone, lengths)
     rollouts = (
         Rollout(prompt=prompt, completion=completion, text=text, score=score)
-        for (completion, text, _), score in zip(pending, combine.in_group(rewards, alone, lengths, source), strict=True)
+        for (completion, text, _), score in zip(pending, scores, strict=True)
     )
     return Group(prompt=prompt, rollouts=tuple(rollouts))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from r1zero.config import PretrainRecipe, Recipe, dump, load
+from r1zero.config import CurateRecipe, PretrainRecipe, Recipe, dump, load
 from r1zero.config.load import RECIPES
 from r1zero.errors import UsageError
 
@@ -68,7 +68,8 @@ def test_dump_loads_to_the_same_recipe(recipe: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_recipes_load(path: Path) -> None:
-    load(PretrainRecipe if path.stem == "tiny_base" else Recipe, path)
+    schema = {"tiny_base": PretrainRecipe, "curate_math": CurateRecipe}.get(path.stem, Recipe)
+    load(schema, path)
 
 
 def test_unknown_key(recipe: Path) -> None:
@@ -121,17 +122,50 @@ def test_one_weight_per_verifier(recipe: Path) -> None:
     )
 
 
-def test_verifiers_of_one_source(recipe: Path) -> None:
-    own = "  per_source:\n    a/b.jsonl: {verifier_function: [boxed, acc], verifier_weight: [1.0, 0.5]}\n"
-    recipe.write_text(MINIMAL + "rewards:\n" + own)
-    rewards = load(Recipe, recipe).rewards
-    assert rewards.of_source("a/b.jsonl").verifier_function == ("boxed", "acc")
-    assert rewards.of_source("other.jsonl") == rewards and rewards.names() == ("acc", "boxed")
-    recipe.write_text(MINIMAL + "rewards:\n" + own.replace(", 0.5]", "]"))
-    assert message(recipe).endswith("'a/b.jsonl' has 1 weights for 2 verifiers; give one each")
-    recipe.write_text(MINIMAL + "rewards:\n" + own.replace("verifier_weight", "verifier_wait"))
-    assert "rewards.per_source.a/b.jsonl.verifier_wait" in message(recipe)
-    assert message(recipe).endswith("unknown key; did you mean 'verifier_weight'?")
+SOURCES = MINIMAL.replace("  path: train.jsonl\n", "  sources:\n    - {path: a.jsonl}\n    - {path: b.jsonl}\n")
+
+
+def test_several_sources(recipe: Path) -> None:
+    recipe.write_text(SOURCES)
+    loaded = load(Recipe, recipe, ["data.sources.1.columns.question=problem"])
+    assert [source.path for source in loaded.data.mixed()] == ["a.jsonl", "b.jsonl"]
+    assert loaded.data.sources[1].columns.question == "problem" and loaded.data.sources[1].weight is None
+    assert message(recipe, "data.sources.2.weight=1") == (
+        "override 'data.sources.2.weight=1': the list has 2 entries, numbered from 0"
+    )
+    assert message(recipe, "data.sources.1.wieght=1") == (
+        "command line: data.sources.1.wieght = 1: unknown key; did you mean 'weight'?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["data.path=c.jsonl"], "data.path = 'c.jsonl': belongs to a single source; move it into data.sources"),
+        (["data.sources.0.weight=1"], "give a weight to all sources or to none, and not only zeros"),
+        (["data.sources.1.path=a.jsonl"], "names a source twice; raise its weight instead"),
+        (
+            ["data.sources.1.path=a.jsonl", "data.sources.1.split=test", "data.sources.1.verifiers={acc: 1}"],
+            "data.sources.1.verifiers = {'acc': 1.0}: differ from those of the same path above",
+        ),
+        (
+            ["data.curriculum=[{after_prompts: 5, weights: [1]}]"],
+            "data.curriculum.0.weights = (1.0,): must be 2 numbers >= 0, one per source",
+        ),
+        (
+            ["data.curriculum=[{after_prompts: 5, weights: [1, 0]}, {after_prompts: 5, weights: [1, 1]}]"],
+            "data.curriculum.1.after_prompts = 5: must be larger than the phase before's",
+        ),
+    ],
+)
+def test_impossible_sources(recipe: Path, overrides: list[str], expected: str) -> None:
+    recipe.write_text(SOURCES)
+    assert expected in message(recipe, *overrides)
+
+
+def test_no_source_at_all(recipe: Path) -> None:
+    recipe.write_text(MINIMAL.replace("  path: train.jsonl\n", ""))
+    assert "data.path = '': missing; give data.path or data.sources" in message(recipe)
 
 
 def test_a_key_given_twice(recipe: Path) -> None:

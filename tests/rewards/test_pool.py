@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import psutil
 import pytest
 
-from r1zero.config import Rewards
 from r1zero.errors import UsageError
 from r1zero.rewards import combine
+from r1zero.rewards.combine import Verifiers
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Message, Problem, Score
 
@@ -108,11 +109,22 @@ def test_unknown_verifier(pool: ScorerPool) -> None:
 
 
 def test_weighted_sum_and_worst_verdict(pool: ScorerPool) -> None:
-    rewards = Rewards(verifier_function=(STUCK, "strict_format"), verifier_weight=(1.0, 0.5))
+    verifiers = Verifiers({STUCK: 1.0, "strict_format": 0.5})
     good = "<think></think><answer>\\boxed{4}</answer>"
-    score = combine.combined(rewards, combine.submit(pool, rewards, PROBLEM, good))
+    score = combine.combined(verifiers, PROBLEM, combine.submit(pool, verifiers, PROBLEM, good))
     assert score == Score(value=1.5, parts={STUCK: 1.0, "strict_format": 1.0})
-    hostile = combine.combined(rewards, combine.submit(pool, rewards, PROBLEM, POWER_TOWER))
+    hostile = combine.combined(verifiers, PROBLEM, combine.submit(pool, verifiers, PROBLEM, POWER_TOWER))
     assert (hostile.value, hostile.parts, hostile.verdict) == (-0.25, {STUCK: 0.0, "strict_format": -0.5}, "timeout")
     assert hostile.detail == f"{STUCK}: no verdict within 2 s"
     assert combine.full_marks(score, "accuracy") == combine.full_marks(score, "format") == 1.0
+
+
+def test_a_source_may_have_verifiers_of_its_own(pool: ScorerPool) -> None:
+    verifiers = Verifiers({"acc": 1.0, "strict_format": 0.5}, {"other.jsonl": {"boxed": 2.0}})
+    other = replace(PROBLEM, source="other.jsonl")
+    score = combine.combined(verifiers, other, combine.submit(pool, verifiers, other, "It is \\boxed{5}."))
+    assert score == Score(value=2.0, parts={"boxed": 1.0})
+    assert combine.full_marks(score, "accuracy") is None
+    assert combine.full_marks(score, "format") == 1.0
+    assert verifiers.first(PROBLEM, "accuracy") == "acc" and verifiers.first(other, "accuracy") is None
+    assert verifiers.names() == ["acc", "strict_format", "boxed"]

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from r1zero.config import Rewards
 from r1zero.errors import UsageError
 from r1zero.rewards import combine
 from r1zero.rewards.catalog import VERIFIERS, verifier
+from r1zero.rewards.combine import Verifiers
 from r1zero.rewards.length import group_lengths
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Problem, Score
@@ -178,23 +178,16 @@ def test_one_of_your_own(tmp_path: Path) -> None:
         VERIFIERS.pop("polite", None)
 
 
-def test_sources_may_have_their_own_verifiers() -> None:
-    rewards = Rewards.model_validate(
-        {
-            "verifier_function": ("acc",),
-            "per_source": {"code.jsonl": {"verifier_function": ("boxed", "length"), "verifier_weight": (0.5, 1.0)}},
-        }
-    )
-    assert rewards.names() == ("acc", "boxed", "length")
+def test_a_verifier_may_compare_the_responses_of_a_prompt() -> None:
+    verifiers = Verifiers({"acc": 1.0}, {"code.jsonl": {"boxed": 0.5, "length": 1.0}})
     with ScorerPool(workers=1, timeout_seconds=10, memory_mib=1024) as pool:
         own = Problem(id="p", question="?", answer="4", source="code.jsonl")
         texts = ("\\boxed{4}", "\\boxed{4} indeed", "4")
-        scores = [combine.combined(rewards, combine.submit(pool, rewards, own, text), own.source) for text in texts]
+        scores = [combine.combined(verifiers, own, combine.submit(pool, verifiers, own, text)) for text in texts]
         assert [score.parts for score in scores] == [
             {"boxed": 1.0, "length": 1.0},
             {"boxed": 1.0, "length": 1.0},
             {"boxed": 0.0, "length": 1.0},
         ]
-        grouped = combine.in_group(rewards, scores, [10, 20, 10], own.source)
+        grouped = combine.in_group(verifiers, own, scores, [10, 20, 10])
         assert [score.value for score in grouped] == [0.5 + 0.5, 0.5 - 0.5, 0.5]
-        assert combine.combined(rewards, combine.submit(pool, rewards, problem("4"), "4")).parts == {"acc": -1.0}

@@ -1,29 +1,29 @@
 """Recipes: a strict schema (`schema.py`) and YAML with composition and overrides (`load.py`)."""
 
+from r1zero.config.curation import CurateRecipe
 from r1zero.config.load import dump, find_recipe, load
+from r1zero.config.rewards import Judge, ProcessReward, RewardModel, Rewards
 from r1zero.config.schema import (
     Algorithm,
     Corpus,
     Data,
     Evaluation,
-    Judge,
     Logging,
     Model,
     NewModel,
     Optimization,
     PretrainRecipe,
-    ProcessReward,
     Recipe,
-    RewardModel,
-    Rewards,
     Rollout,
     Run,
     Source,
+    TrainingSource,
 )
 
 __all__ = [
     "Algorithm",
     "Corpus",
+    "CurateRecipe",
     "Data",
     "Evaluation",
     "Judge",
@@ -39,6 +39,7 @@ __all__ = [
     "Rollout",
     "Run",
     "Source",
+    "TrainingSource",
     "dump",
     "find_recipe",
     "load",

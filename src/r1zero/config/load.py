@@ -6,18 +6,20 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
+from r1zero.config.curation import CurateRecipe
 from r1zero.config.schema import SYNONYMS, PretrainRecipe, Recipe
 from r1zero.errors import UsageError, suggest
 
 Tree: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str | int, ...]
 Origins: TypeAlias = dict[Key, str]  # key -> "file:line" of the value that won
-R = TypeVar("R", Recipe, PretrainRecipe)
+R = TypeVar("R", Recipe, PretrainRecipe, CurateRecipe)
 
 _PACKAGE = Path(__file__).parent.parent
 RECIPES = next(folder for folder in (_PACKAGE / "recipes", _PACKAGE.parent.parent / "recipes") if folder.is_dir())
@@ -31,10 +33,11 @@ def load(schema: type[R], path: str | Path, overrides: Sequence[str] = ()) -> R:
     try:
         recipe = schema.model_validate_json(json.dumps(tree))
     except ValidationError as error:
-        lines = [_explain(schema, dict(entry), origins, str(path)) for entry in error.errors()]
+        entries = [dict(entry) for entry in error.errors()]
+        lines = [_explain(schema, entry, origins, str(path)) for entry in entries if not _follows(entry, entries)]
         raise UsageError("\n".join(lines)) from None
     if conflicts := recipe.conflicts():
-        lines = [_line(origins, tuple(key.split(".")), _value(recipe, key), why) for key, why in conflicts]
+        lines = [_line(origins, _key(dotted), _value(recipe, dotted), why) for dotted, why in conflicts]
         raise UsageError("\n".join(lines))
     return recipe
 
@@ -135,24 +138,42 @@ def _apply(override: str, tree: Tree, origins: Origins) -> None:
         value = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise UsageError(f"override '{override}': the value is not valid YAML: {error}") from None
-    *sections, last = dotted.split(".")
-    for section in sections:
-        tree = tree.setdefault(section, {})
-        if not isinstance(tree, dict):
-            raise UsageError(f"override '{override}': '{section}' is a value, not a section")
-    _merge(tree, {last: value})
-    key = tuple(dotted.split("."))
+    key = _key(dotted)
+    for section in key[:-1]:
+        tree = _enter(tree, section, override)
+    if isinstance(key[-1], int):
+        raise UsageError(f"override '{override}': give a whole list or a key of its entries")
+    _merge(tree, {key[-1]: value})
     origins[key] = "command line"
     for size in range(1, len(key)):
         origins.setdefault(key[:size], "command line")
 
 
+def _enter(tree: Any, section: str | int, override: str) -> Tree:
+    """A section of a tree, made if need be, or an entry of a list."""
+    if isinstance(tree, list):
+        if not isinstance(section, int) or section >= len(tree):
+            raise UsageError(f"override '{override}': the list has {len(tree)} entries, numbered from 0")
+        inner = tree[section]
+    else:
+        inner = tree.setdefault(section, {})
+    if not isinstance(inner, dict | list):
+        raise UsageError(f"override '{override}': '{section}' is a value, not a section")
+    return inner  # pyright: ignore[reportReturnType]
+
+
 def _explain(schema: type[BaseModel], entry: dict[str, Any], origins: Origins, recipe: str) -> str:
-    key: Key = entry["loc"]
+    key, section = _place(schema, entry["loc"])
     if entry["type"] == "missing":
-        return f"{recipe}: {_dotted(key)}: missing; add it"
+        in_list = any(isinstance(name, int) for name in key)
+        return f"{_origin(origins, key, recipe) if in_list else recipe}: {_dotted(key)}: missing; add it"
+    if entry["type"] == "union_tag_invalid":
+        tag, known = entry["ctx"]["tag"], entry["ctx"]["expected_tags"].replace("'", "").split(", ")
+        return _line(origins, (*key, "step"), tag, f"unknown step{suggest(tag, known)}")
+    if entry["type"] == "union_tag_not_found":
+        return f"{_origin(origins, key, recipe)}: {_dotted(key)}.step: missing; add it"
     if entry["type"] == "extra_forbidden":
-        known = _fields(schema, key[:-1])
+        known = list(section.model_fields) if section else []
         theirs = SYNONYMS.get(str(key[-1]))
         hint = f"; here it is '{theirs}'" if theirs in known else suggest(str(key[-1]), known)
         return _line(origins, key, entry["input"], f"unknown key{hint}")
@@ -160,25 +181,58 @@ def _explain(schema: type[BaseModel], entry: dict[str, Any], origins: Origins, r
 
 
 def _line(origins: Origins, key: Key, value: object, why: str) -> str:
-    where = next((origins[key[:size]] for size in range(len(key), 0, -1) if key[:size] in origins), "default")
-    return f"{where}: {_dotted(key)} = {value!r}: {why}"
+    return f"{_origin(origins, key, 'default')}: {_dotted(key)} = {value!r}: {why}"
 
 
-def _fields(schema: type[BaseModel], section: Key) -> list[str]:
-    """Names of the fields of a section; of the section's own class, through `X | None`."""
-    for name in section:
-        if str(name) not in schema.model_fields:
-            continue  # a key of a mapping
-        annotation = schema.model_fields[str(name)].annotation
-        options = getattr(annotation, "__args__", (annotation,))
-        schema = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
-    return list(schema.model_fields)
+def _origin(origins: Origins, key: Key, otherwise: str) -> str:
+    return next((origins[key[:size]] for size in range(len(key), 0, -1) if key[:size] in origins), otherwise)
+
+
+def _follows(entry: dict[str, Any], entries: list[dict[str, Any]]) -> bool:
+    """Whether an error only says that a list is too short, because an entry of it has an error of its own."""
+    place = entry["loc"]
+    return entry["type"] == "too_short" and any(
+        other["loc"][: len(place)] == place and len(other["loc"]) > len(place) for other in entries
+    )
+
+
+def _place(schema: type[BaseModel], location: Key) -> tuple[Key, type[BaseModel] | None]:
+    """Where pydantic's location is in the file, and the class that holds its last key. Of entries that may be one of
+    several classes pydantic also names the class, which no file does."""
+    key: list[str | int] = []
+    holder: type[BaseModel] | None = schema
+    options: list[Any] = [schema]
+    for name in location:
+        classes = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
+        tagged = [option for option in classes if get_args(option.model_fields.get("step", _ANY).annotation) == (name,)]
+        if tagged and len(classes) > 1:
+            options = tagged
+            continue
+        key.append(name)
+        holder = classes[0] if classes else None
+        if isinstance(name, int) or holder is None or name not in holder.model_fields:
+            continue
+        options = _options(holder.model_fields[name].annotation)
+    return tuple(key), holder
+
+
+_ANY = FieldInfo(annotation=object)
+
+
+def _options(annotation: Any) -> list[Any]:
+    """The classes that a value may have: through `X | None`, tuples and `Annotated`."""
+    inner = [argument for argument in get_args(annotation) if argument not in (None, type(None), Ellipsis)]
+    return [option for argument in inner for option in _options(argument)] if inner else [annotation]
+
+
+def _key(dotted: str) -> Key:
+    return tuple(int(part) if part.isdecimal() else part for part in dotted.split("."))
 
 
 def _value(recipe: BaseModel, dotted: str) -> object:
     value: object = recipe
-    for name in dotted.split("."):
-        value = getattr(value, name)
+    for name in _key(dotted):
+        value = value[name] if isinstance(name, int) else getattr(value, name)  # pyright: ignore[reportIndexIssue]
     return value
 
 

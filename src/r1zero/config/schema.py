@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from r1zero.config.rewards import Rewards
+from r1zero.config.section import Section
 from r1zero.device import DeviceKind, DtypeName
 
 Conflicts: TypeAlias = list[tuple[str, str]]  # (key, what is wrong and how to mend it)
@@ -42,10 +44,6 @@ SYNONYMS = {  # what users of TRL, verl, OpenRLHF and MindSpeed-RL call our keys
     "model_name_or_path": "path",
     "n": "samples",
 }
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
 class Run(Section):
@@ -91,7 +89,7 @@ class Source(Section):
     columns: Columns = Columns()
     answer_after: str = ""
     """Keep only what follows the last occurrence of this marker in the answer column (GSM8K: '####')."""
-    options: dict[str, int | float | str | bool] = {}
+    options: dict[str, int | float | str | bool] = Field(default={})
     """Arguments of a generated task."""
     limit: int = Field(default=0, ge=0)
     """Use the first so many problems; 0 uses all."""
@@ -102,7 +100,30 @@ class Example(Section):
     answer: str
 
 
+class TrainingSource(Source):
+    """One of several sources."""
+
+    weight: float | None = Field(default=None, ge=0)
+    """Share of the prompts, relative to the other sources' weights; null for all is as many as each has problems."""
+    verifiers: dict[str, float] = Field(default={})
+    """Verifiers with their weights for problems of this source; empty is those of rewards."""
+
+
+class Phase(Section):
+    after_prompts: int = Field(ge=1)
+    """Prompts drawn before these weights hold; a step draws trainer.prompts_per_step."""
+    weights: tuple[float, ...]
+    """One per source, in their order."""
+
+
 class Data(Source):
+    path: str = ""
+    """A file (.jsonl .json .csv .parquet), `reasoning-gym:TASK`, `r1zero:TASK`, or a Hugging Face dataset id; or give
+    sources."""
+    sources: tuple[TrainingSource, ...] = ()
+    """Several sources, mixed by weight: in every stretch of prompts each has its share."""
+    curriculum: tuple[Phase, ...] = ()
+    """Other weights of the sources later on."""
     template: str
     """Name in the templates file, or `chat` for the tokenizer's own chat template."""
     templates_file: str = ""
@@ -113,6 +134,40 @@ class Data(Source):
     """Longer prompts are dropped, counted and reported."""
     shuffle: bool = True
 
+    def mixed(self) -> tuple[TrainingSource, ...]:
+        """The sources, also of recipes that give one path."""
+        if self.sources:
+            return self.sources
+        return (TrainingSource(**{name: getattr(self, name) for name in Source.model_fields}),)
+
+    def conflicts(self) -> Conflicts:
+        found: Conflicts = []
+        if not self.path and not self.sources:
+            found.append(("data.path", "missing; give data.path or data.sources"))
+        changed = [name for name in Source.model_fields if getattr(self, name) != Data.model_fields[name].default]
+        if self.sources and changed:
+            found.append((f"data.{changed[0]}", "belongs to a single source; move it into data.sources"))
+        weights = [source.weight for source in self.sources if source.weight is not None]
+        if weights and (len(weights) < len(self.sources) or not sum(weights)):
+            found.append(("data.sources", "give a weight to all sources or to none, and not only zeros"))
+        paths = [(source.path, source.split, source.subset, source.options) for source in self.sources]
+        if any(paths.count(path) > 1 for path in paths):
+            found.append(("data.sources", "names a source twice; raise its weight instead"))
+        for number, source in enumerate(self.sources):
+            if any(
+                other.path == source.path and other.verifiers != source.verifiers for other in self.sources[:number]
+            ):
+                found.append((f"data.sources.{number}.verifiers", "differ from those of the same path above"))
+        before = 0
+        for number, phase in enumerate(self.curriculum):
+            key = f"data.curriculum.{number}"
+            if len(phase.weights) != len(self.sources) or min(phase.weights, default=0) < 0 or not sum(phase.weights):
+                found.append((f"{key}.weights", f"must be {len(self.sources)} numbers >= 0, one per source"))
+            if phase.after_prompts <= before:
+                found.append((f"{key}.after_prompts", "must be larger than the phase before's"))
+            before = phase.after_prompts
+        return found
+
 
 class Evaluation(Source):
     samples: int = Field(default=4, ge=1)
@@ -121,89 +176,6 @@ class Evaluation(Source):
     top_p: float = Field(default=1.0, gt=0, le=1)
     greedy: bool = True
     """Also answer every problem once at temperature 0."""
-
-
-class RewardModel(Section):
-    path: str
-    """A sequence-classification model with one label (its logit is the reward) or two (the second's probability)."""
-    max_tokens: int = Field(default=4096, ge=1)
-    """Of a longer question and response the end is scored."""
-    batch_size: int = Field(default=8, ge=1)
-    """Responses of one forward pass; a deterministic run takes them one by one."""
-    sigmoid: bool = False
-    """Squash the logit to 0..1."""
-
-
-class ProcessReward(Section):
-    path: str
-    """A token-classification model; with good_token a causal one."""
-    max_tokens: int = Field(default=4096, ge=1)
-    """A longer question and response is an error."""
-    batch_size: int = Field(default=8, ge=1)
-    step_separator: str = "\n\n"
-    """What divides a response into steps."""
-    step_mark: str = ""
-    """What the model was trained to see after a step, if not the separator."""
-    good_token: str = ""
-    """Next token of a causal model that says a step is good."""
-    bad_token: str = ""
-    aggregate: Literal["min", "mean", "product", "last"] = "min"
-    """How the steps' probabilities make the response's reward."""
-
-
-class Judge(Section):
-    model: str
-    """Name at the endpoint; without one, a model to load here."""
-    url: str = ""
-    """OpenAI-compatible endpoint up to /v1; its key is the environment variable R1ZERO_JUDGE_KEY."""
-    cache: str = ""
-    """File that keeps judgements across runs."""
-    max_new_tokens: int = Field(default=512, ge=1)
-    kv_cache_gib: float = Field(default=1.0, gt=0)
-    """Memory for a model loaded here."""
-
-
-class Verifiers(Section):
-    verifier_function: tuple[str, ...] = ("acc",)
-    """Names of docs/rewards.md, with arguments if need be: `cosine(max_tokens=4096)`; `my_file.py:name` is one of
-    your own."""
-    verifier_weight: tuple[float, ...] = (1.0,)
-    """The reward is the sum of weight x value."""
-
-
-class Rewards(Verifiers):
-    per_source: dict[str, Verifiers] = {}
-    """Other verifiers for the problems of one source, by its path."""
-    timeout_seconds: float = Field(default=5.0, gt=0)
-    """Wall-clock limit of one verdict; the worker is killed and replaced."""
-    cpu_seconds: float = Field(default=0.0, ge=0)
-    """Processor time of one verdict; 0 is timeout_seconds. On a crowded machine: raise timeout_seconds, set this."""
-    memory_mib: int = Field(default=1024, ge=256)
-    """Address space of a worker process."""
-    workers: int = Field(default=0, ge=0)
-    """Worker processes; 0 is one per usable core, at most 8."""
-    remote: str = ""
-    """URL of `r1zero serve-rewards`, which runs the verifiers with limits of its own; empty runs them here."""
-    reward_model: RewardModel | None = None
-    """Scores for the verifier `reward_model`."""
-    process_reward: ProcessReward | None = None
-    """Scores for the verifier `process_reward`."""
-    judge: Judge | None = None
-    """Re-checks what the accuracy verifiers reject."""
-
-    def of_source(self, source: str) -> Rewards:
-        """The rewards of a source's problems."""
-        own = self.per_source.get(source)
-        if own is None:
-            return self
-        return self.model_copy(
-            update={"verifier_function": own.verifier_function, "verifier_weight": own.verifier_weight}
-        )
-
-    def names(self) -> tuple[str, ...]:
-        """Every verifier of every source, each once."""
-        named = [*self.verifier_function, *(name for own in self.per_source.values() for name in own.verifier_function)]
-        return tuple(dict.fromkeys(named))
 
 
 class Algorithm(Section):
@@ -298,7 +270,7 @@ class Recipe(Section):
         )
 
     def conflicts(self) -> Conflicts:
-        found: Conflicts = []
+        found = self.data.conflicts()
         prompts, minibatches = self.trainer.prompts_per_step, self.trainer.minibatches
         if prompts % minibatches:
             found.append(
@@ -316,8 +288,9 @@ class Recipe(Section):
                     f"set it to at least {longest}",
                 )
             )
+        named = {*self.rewards.verifier_function, *(name for source in self.data.sources for name in source.verifiers)}
         for name in ("reward_model", "process_reward"):
-            used, described = name in self.rewards.verifier_function, getattr(self.rewards, name) is not None
+            used, described = name in named, getattr(self.rewards, name) is not None
             if used and not described:
                 found.append(("rewards.verifier_function", f"names {name}; say which model as rewards.{name}.path"))
             if described and not used:
@@ -328,12 +301,6 @@ class Recipe(Section):
         names, weights = len(self.rewards.verifier_function), len(self.rewards.verifier_weight)
         if names != weights:
             found.append(("rewards.verifier_weight", f"has {weights} values for {names} verifiers; give one each"))
-        for source, own in self.rewards.per_source.items():
-            names, weights = len(own.verifier_function), len(own.verifier_weight)
-            if names != weights:
-                found.append(
-                    ("rewards.per_source", f"'{source}' has {weights} weights for {names} verifiers; give one each")
-                )
         return found
 
 
@@ -352,7 +319,7 @@ class NewModel(Section):
 class Corpus(Section):
     path: str
     """`r1zero:TASK` that yields documents, or a .jsonl file with a `text` column."""
-    options: dict[str, int | float | str | bool] = {}
+    options: dict[str, int | float | str | bool] = Field(default={})
     max_document_tokens: int = Field(ge=2)
     """Longer documents are dropped, counted and reported."""
 

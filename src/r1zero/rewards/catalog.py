@@ -111,32 +111,30 @@ def verifier_function(
 
 
 @lru_cache(maxsize=256)
-def verifier(name: str) -> Entry:
-    """Look a verifier up by its name in a recipe. Raises UsageError for an unknown name, file or argument."""
-    called, options = _call(name)
+def verifier(name: str, key: str = "rewards.verifier_function") -> Entry:
+    """Look a verifier up by its name in a recipe, at `key`. Raises UsageError for an unknown name, file or argument."""
+    called, options = _call(name, key)
     file, _, bare = called.rpartition(":")
     if file and not Path(file).expanduser().is_file():
-        raise UsageError(f"rewards.verifier_function = '{name}': no such file")
+        raise UsageError(f"{key} = '{name}': no such file")
     own = _load(file) if file else ()
     if bare not in VERIFIERS or (file and bare not in own):
-        raise UsageError(
-            f"rewards.verifier_function = '{name}': unknown verifier{suggest(bare, own if file else VERIFIERS)}"
-        )
+        raise UsageError(f"{key} = '{name}': unknown verifier{suggest(bare, own if file else VERIFIERS)}")
     entry = VERIFIERS[bare]
     known = list(inspect.signature(entry.verify).parameters)[2:]
     for option in options:
         if option not in known:
             hint = suggest(option, known) if known else "; it takes none"
-            raise UsageError(f"rewards.verifier_function = '{name}': unknown argument '{option}'{hint}")
+            raise UsageError(f"{key} = '{name}': unknown argument '{option}'{hint}")
     return replace(entry, verify=partial(entry.verify, **options)) if options else entry
 
 
 def file_of(name: str) -> str:
     """The file of a verifier of the user's own, or nothing."""
-    return _call(name)[0].rpartition(":")[0]
+    return _call(name, "verifier")[0].rpartition(":")[0]
 
 
-def _call(name: str) -> tuple[str, dict[str, Any]]:
+def _call(name: str, key: str) -> tuple[str, dict[str, Any]]:
     """`cosine(max_tokens=4096)` as a name and literal arguments; nothing is evaluated."""
     called, bracket, rest = name.partition("(")
     if not bracket:
@@ -147,7 +145,7 @@ def _call(name: str) -> tuple[str, dict[str, Any]]:
         return called, {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
     except (SyntaxError, ValueError, AssertionError):
         example = "cosine(max_tokens=4096)"
-        raise UsageError(f"rewards.verifier_function = '{name}': arguments are written like {example}") from None
+        raise UsageError(f"{key} = '{name}': arguments are written like {example}") from None
 
 
 @lru_cache(maxsize=64)

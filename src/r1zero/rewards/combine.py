@@ -1,13 +1,13 @@
-"""Several verifiers make one score: reward = sum of weight x value."""
+"""Several verifiers make one score: reward = sum of weight x value. Which ones, the problem's source may say."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from r1zero.config import Rewards
+from r1zero.config import Recipe
 from r1zero.rewards.catalog import verifier
 from r1zero.rewards.scorer import Scorer
 from r1zero.types import Problem, Score, Verdict
@@ -15,49 +15,78 @@ from r1zero.types import Problem, Score, Verdict
 _WORST_FIRST: Sequence[Verdict] = ("unverifiable", "timeout", "error", "graded")
 
 
+@dataclass(frozen=True, slots=True)
+class Verifiers:
+    """Weights of verifiers by name, for all problems and for those of some sources."""
+
+    default: Mapping[str, float]
+    by_source: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Verifiers:
+        """What a recipe says in `rewards` and `data.sources`. Raises UsageError for a verifier that does not exist."""
+        rewards = recipe.rewards
+        for name in rewards.verifier_function:
+            verifier(name)
+        for number, source in enumerate(recipe.data.sources):
+            for name in source.verifiers:
+                verifier(name, f"data.sources.{number}.verifiers")
+        default = dict(zip(rewards.verifier_function, rewards.verifier_weight, strict=True))
+        return cls(default, {source.path: source.verifiers for source in recipe.data.sources if source.verifiers})
+
+    def of_problem(self, problem: Problem) -> Mapping[str, float]:
+        return self.by_source.get(problem.source, self.default)
+
+    def names(self) -> list[str]:
+        """All verifiers, the default ones first."""
+        return list(dict.fromkeys(name for weights in (self.default, *self.by_source.values()) for name in weights))
+
+    def first(self, problem: Problem, measures: str) -> str | None:
+        """The first verifier of a problem that measures `accuracy` or `format`."""
+        return next((name for name in self.of_problem(problem) if verifier(name).measures == measures), None)
+
+
 def submit(
-    pool: Scorer, rewards: Rewards, problem: Problem, text: str, facts: Mapping[str, Any] | None = None
+    pool: Scorer, verifiers: Verifiers, problem: Problem, text: str, facts: Mapping[str, Any] | None = None
 ) -> dict[str, Future[Score]]:
-    """Ask every verifier of the problem's source; `combined` waits for the answers. `facts` is what a verifier finds in
+    """Ask every verifier of a problem; `combined` waits for the answers. `facts` is what a verifier finds in
     `problem.extra` beside the row's own columns: `response_tokens` and `finish_reason`."""
     known = replace(problem, extra={**problem.extra, **facts}) if facts else problem
-    return {name: pool.submit(name, known, text) for name in rewards.of_source(problem.source).verifier_function}
+    return {name: pool.submit(name, known, text) for name in verifiers.of_problem(problem)}
 
 
-def combined(rewards: Rewards, pending: Mapping[str, Future[Score]], source: str = "") -> Score:
-    """The weighted sum of a source's verifiers, with the worst verdict. A verifier that failed on a response
-    contributes 0."""
+def combined(verifiers: Verifiers, problem: Problem, pending: Mapping[str, Future[Score]]) -> Score:
+    """The weighted sum, with the worst verdict. A verifier that failed on a response contributes 0."""
     scores = {name: future.result() for name, future in pending.items()}
     verdicts = {score.verdict for score in scores.values()}
     parts = {name: score.value for name, score in scores.items()}
     return Score(
-        value=_weighted(rewards.of_source(source), parts),
+        value=_weighted(verifiers.of_problem(problem), parts),
         parts=parts,
         verdict=next(verdict for verdict in _WORST_FIRST if verdict in verdicts),
         detail="; ".join(f"{name}: {score.detail}" for name, score in scores.items() if score.detail),
     )
 
 
-def in_group(rewards: Rewards, scores: Sequence[Score], lengths: Sequence[int], source: str = "") -> list[Score]:
+def in_group(verifiers: Verifiers, problem: Problem, scores: Sequence[Score], lengths: Sequence[int]) -> list[Score]:
     """The scores of one prompt's responses once verifiers that compare the responses with each other have seen them
     all. `lengths` in tokens."""
-    rewards = rewards.of_source(source)
-    for name in rewards.verifier_function:
+    weights = verifiers.of_problem(problem)
+    for name in weights:
         values_of = verifier(name).in_group
         if values_of is None:
             continue
         values = values_of([score.parts[name] >= 1.0 for score in scores], lengths)
         parts = [{**score.parts, name: value} for score, value in zip(scores, values, strict=True)]
         scores = [
-            replace(score, value=_weighted(rewards, part), parts=part)
+            replace(score, value=_weighted(weights, part), parts=part)
             for score, part in zip(scores, parts, strict=True)
         ]
     return list(scores)
 
 
-def _weighted(rewards: Rewards, parts: Mapping[str, float]) -> float:
-    weights = zip(rewards.verifier_function, rewards.verifier_weight, strict=True)
-    return sum(weight * parts[name] for name, weight in weights)
+def _weighted(weights: Mapping[str, float], parts: Mapping[str, float]) -> float:
+    return sum(weight * parts[name] for name, weight in weights.items())
 
 
 def full_marks(score: Score, measures: str) -> float | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from r1zero import config
 from r1zero.device import Device
+from r1zero.rewards.combine import Verifiers
 from r1zero.rewards.scorer import Scorer, rule_scorer
 from r1zero.scoring.batched import BatchScorer
 from r1zero.types import Problem, Score
@@ -57,7 +58,7 @@ def _models(recipe: config.Recipe, device: Device) -> dict[str, tuple[Callable[.
     """How to score and how many at once, for the reward models that the recipe uses."""
     from r1zero.scoring import reward_model
 
-    names, rewards = recipe.rewards.verifier_function, recipe.rewards
+    names, rewards = Verifiers.of(recipe).names(), recipe.rewards
     found: dict[str, tuple[Callable[..., list[Score]], int]] = {}
     # padding changes the last bits, and what is in a batch depends on the clock
     largest = 1 if recipe.run.deterministic else 2**31

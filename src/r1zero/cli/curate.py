@@ -1,0 +1,23 @@
+"""`r1zero curate RECIPE [a.b=c ...]`"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def command(
+    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that comes with r1zero.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Settings as section.key=value.")] = None,
+) -> None:
+    """Clean, deduplicate, decontaminate and grade training data; says what was taken out and why."""
+    from r1zero.config import CurateRecipe, load
+    from r1zero.curate.chain import curate
+    from r1zero.interrupt import Stop
+    from r1zero.log import log
+
+    with Stop() as stop:
+        folder = curate(load(CurateRecipe, recipe, overrides or []), stop.check)
+    typer.echo((folder / "report.txt").read_text(encoding="utf-8"), nl=False)
+    log.info(f"data: {folder}; train on it with defaults: [{folder / 'sources'}]")

@@ -1,0 +1,73 @@
+"""How responses are scored: verifiers, reward models, a judge."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from r1zero.config.section import Section
+
+
+class RewardModel(Section):
+    path: str
+    """A sequence-classification model with one label (its logit is the reward) or two (the second's probability)."""
+    max_tokens: int = Field(default=4096, ge=1)
+    """Of a longer question and response the end is scored."""
+    batch_size: int = Field(default=8, ge=1)
+    """Responses of one forward pass; a deterministic run takes them one by one."""
+    sigmoid: bool = False
+    """Squash the logit to 0..1."""
+
+
+class ProcessReward(Section):
+    path: str
+    """A token-classification model; with good_token a causal one."""
+    max_tokens: int = Field(default=4096, ge=1)
+    """A longer question and response is an error."""
+    batch_size: int = Field(default=8, ge=1)
+    step_separator: str = "\n\n"
+    """What divides a response into steps."""
+    step_mark: str = ""
+    """What the model was trained to see after a step, if not the separator."""
+    good_token: str = ""
+    """Next token of a causal model that says a step is good."""
+    bad_token: str = ""
+    aggregate: Literal["min", "mean", "product", "last"] = "min"
+    """How the steps' probabilities make the response's reward."""
+
+
+class Judge(Section):
+    model: str
+    """Name at the endpoint; without one, a model to load here."""
+    url: str = ""
+    """OpenAI-compatible endpoint up to /v1; its key is the environment variable R1ZERO_JUDGE_KEY."""
+    cache: str = ""
+    """File that keeps judgements across runs."""
+    max_new_tokens: int = Field(default=512, ge=1)
+    kv_cache_gib: float = Field(default=1.0, gt=0)
+    """Memory for a model loaded here."""
+
+
+class Rewards(Section):
+    verifier_function: tuple[str, ...] = ("acc",)
+    """Names of docs/rewards.md, with arguments if need be: `cosine(max_tokens=4096)`; `my_file.py:name` is one of
+    your own."""
+    verifier_weight: tuple[float, ...] = (1.0,)
+    """The reward is the sum of weight x value."""
+    timeout_seconds: float = Field(default=5.0, gt=0)
+    """Wall-clock limit of one verdict; the worker is killed and replaced."""
+    cpu_seconds: float = Field(default=0.0, ge=0)
+    """Processor time of one verdict; 0 is timeout_seconds. On a crowded machine: raise timeout_seconds, set this."""
+    memory_mib: int = Field(default=1024, ge=256)
+    """Address space of a worker process."""
+    workers: int = Field(default=0, ge=0)
+    """Worker processes; 0 is one per usable core, at most 8."""
+    remote: str = ""
+    """URL of `r1zero serve-rewards`, which runs the verifiers with limits of its own; empty runs them here."""
+    reward_model: RewardModel | None = None
+    """Scores for the verifier `reward_model`."""
+    process_reward: ProcessReward | None = None
+    """Scores for the verifier `process_reward`."""
+    judge: Judge | None = None
+    """Re-checks what the accuracy verifiers reject."""
