@@ -16,6 +16,7 @@ from concurrent.futures import Future
 import psutil
 import pytest
 
+from r1zero.rewards import foreman
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Problem, Score
 from tests.rewards.contract import check_scorer
@@ -157,18 +158,20 @@ def test_workers_end_with_a_killed_run() -> None:
 
 
 @pytest.mark.slow
-def test_memory_stays_flat() -> None:
+def test_memory_stays_flat(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sympy's caches grow, and workers are replaced before that matters."""
-    with ScorerPool(workers=1, timeout_seconds=10.0, memory_mib=1024) as pool:
-        sizes = []
+    monkeypatch.setattr(foreman, "_JOBS_PER_WORKER", 150)
+    problem = Problem(id="p", question="?", answer="2 x^2 + x + 1", source="t")
+    with ScorerPool(workers=1, timeout_seconds=60.0, memory_mib=1024) as pool:
+        sizes, seen = [], set()
         for part in range(6):
-            texts = [f"\\boxed{{{n} x^2 + {part} x + 1}}" for n in range(2000)]
-            problem = Problem(id="p", question="?", answer="2 x^2 + x + 1", source="t")
-            for future in [pool.submit("acc", problem, text) for text in texts]:
-                future.result()
+            futures = [pool.submit("acc", problem, f"\\boxed{{{n} x^2 + {part} x + 1}}") for n in range(100)]
+            assert [future.result().value > 0 for future in futures] == [n == 2 and part == 1 for n in range(100)]
             nursery, workers = _family(pool)
+            seen |= {worker.pid for worker in workers}
             sizes.append(sum(process.memory_info().rss for process in (nursery, *workers)) / 2**20)
-        assert max(sizes) < sizes[0] + 60, sizes
+    assert len(seen) >= 3
+    assert max(sizes) < sizes[0] + 60, sizes
 
 
 def test_the_farm_keeps_the_contract_of_scorers() -> None:
