@@ -156,7 +156,7 @@ def test_through_the_farm_with_the_limits_of_its_own() -> None:
 
 def test_an_ended_worker_takes_its_programs_along() -> None:
     with ScorerPool(workers=1, timeout_seconds=1.0, memory_mib=512) as pool:
-        future = pool.submit("code", _problem(tests=SUMS[:1]), _fenced("import time\ntime.sleep(9)"))
+        future = pool.submit("code", _problem(tests=SUMS[:1], time_limit=5), _fenced("import time\ntime.sleep(3)"))
         programs: list[psutil.Process] = []
         nursery = psutil.Process(pool._foreman._nursery.process.pid)
         while not any("/code/program" in process.cmdline()[-1:] for process in programs):
@@ -164,16 +164,9 @@ def test_an_ended_worker_takes_its_programs_along() -> None:
             time.sleep(0.05)
             programs = [child for child in nursery.children(recursive=True) if child.status() != "zombie"]
         worker = nursery.children()[0]
-        for _ in range(3):
-            worker.kill()
-            worker.wait(timeout=5)
-            while not (workers := nursery.children()) or workers[0].pid == worker.pid:
-                if future.done():
-                    break
-                time.sleep(0.02)
-            worker = workers[0] if workers else worker
-        assert future.result(timeout=20).verdict == "error"
+        worker.kill()
         assert not psutil.wait_procs([process for process in programs if process.pid != worker.pid], timeout=5)[1]
+        assert future.result(timeout=60) == Score(value=0.0, detail="0/1 tests passed; test 1: wrong output")
 
 
 # ---- ways out; each is contained, and what is said about it is true

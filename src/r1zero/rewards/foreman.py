@@ -27,7 +27,8 @@ _PREFETCH = 8  # jobs sent ahead to one worker, so that it does not wait for the
 _FAST = 0.005  # ... of a verifier that takes less than these seconds on average
 _PATIENCE = 0.1  # a worker that sits over one job for so long loses those sent ahead to others
 _JOBS_PER_WORKER = 5000  # then it is replaced: caches of libraries grow
-_ATTEMPTS = 3  # a job whose worker was killed by something else than its limits is tried again
+_CRASHES = 3  # a job whose worker crashed is tried again, so many times in all ...
+_KILLS = 20  # ... and one whose worker was killed from outside, which is hardly its fault, more often
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +40,7 @@ class Job:
     seconds: float
     cpu_seconds: float
     future: Future[Score]
-    attempts: int = 0
+    deaths: int = 0  # of workers that were at it
 
     def line(self, number: int) -> bytes:
         limits = json.dumps({"job": number, "seconds": self.seconds, "cpu_seconds": self.cpu_seconds}).encode()
@@ -279,8 +280,8 @@ def _explained(status: int, job: Job) -> Score | None:
         return Score(value=0.0, verdict="timeout", detail=f"more than {job.cpu_seconds:g} s of processor time")
     if status == -signal.SIGALRM:
         return Score(value=0.0, verdict="timeout", detail=f"no verdict within {job.seconds:g} s")
-    job.attempts += 1
-    if job.attempts < _ATTEMPTS:
+    job.deaths += 1
+    if job.deaths < (_KILLS if status in (-signal.SIGKILL, -signal.SIGTERM) else _CRASHES):
         return None
     how = f"signal {-status}" if status < 0 else f"exit status {status}"
-    return Score(value=0.0, verdict="error", detail=f"its worker died {_ATTEMPTS} times, the last by {how}")
+    return Score(value=0.0, verdict="error", detail=f"its worker died {job.deaths} times, the last by {how}")

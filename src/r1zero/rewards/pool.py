@@ -24,8 +24,8 @@ class ScorerPool:
     """Grades in worker processes. Usable from any thread; close it (or use `with`) to end the workers.
 
     A verdict that takes more than `timeout_seconds` of wall-clock time or `cpu_seconds` of processor time (0: the same)
-    is `timeout`; one that needs more than `memory_mib` of address space is `error`. A worker that was killed by
-    anything else is replaced and its item tried again, three times in all.
+    is `timeout`; one that needs more than `memory_mib` of address space is `error`. A worker that was killed from
+    outside or crashed is replaced and its item tried again, up to 20 times and 3 times.
     """
 
     def __init__(self, *, workers: int, timeout_seconds: float, memory_mib: int, cpu_seconds: float = 0.0) -> None:
