@@ -7,7 +7,7 @@ import sys
 import typer
 
 from r1zero import log
-from r1zero.cli import demo, evaluate, model, pretrain, report, train
+from r1zero.cli import demo, evaluate, model, prepare, pretrain, report, train
 from r1zero.errors import Interrupted, UsageError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("demo")(demo.command)
+app.command("prepare")(prepare.command)
 app.command("pretrain")(pretrain.command)
 app.command("report")(report.command)
 app.add_typer(model.app, name="model")

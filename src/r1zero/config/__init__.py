@@ -1,6 +1,7 @@
 """Recipes: a strict schema (`schema.py`) and YAML with composition and overrides (`load.py`)."""
 
 from r1zero.config.load import dump, find_recipe, load
+from r1zero.config.prepare import PrepareRecipe
 from r1zero.config.schema import (
     Algorithm,
     Corpus,
@@ -27,6 +28,7 @@ __all__ = [
     "Model",
     "NewModel",
     "Optimization",
+    "PrepareRecipe",
     "PretrainRecipe",
     "Recipe",
     "Rewards",

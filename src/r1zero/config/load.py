@@ -11,13 +11,14 @@ from typing import Any, TypeAlias, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from r1zero.config.prepare import PrepareRecipe
 from r1zero.config.schema import SYNONYMS, PretrainRecipe, Recipe
 from r1zero.errors import UsageError, suggest
 
 Tree: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str | int, ...]
 Origins: TypeAlias = dict[Key, str]  # key -> "file:line" of the value that won
-R = TypeVar("R", Recipe, PretrainRecipe)
+R = TypeVar("R", Recipe, PretrainRecipe, PrepareRecipe)
 
 _PACKAGE = Path(__file__).parent.parent
 RECIPES = next(folder for folder in (_PACKAGE / "recipes", _PACKAGE.parent.parent / "recipes") if folder.is_dir())

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from r1zero.config.prepare import PrepareRecipe
 from r1zero.config.schema import PretrainRecipe, Recipe
 
 _HEAD = """\
@@ -16,11 +17,13 @@ _HEAD = """\
 Made from the schema by `python -m r1zero.config.reference`; a test keeps it true. A key without a default must be
 given. Any key can be set on the command line as `section.key=value`.
 """
+_HEADER = "| key | type | default | meaning |\n|---|---|---|---|"
 
 
 def reference() -> str:
     parts = [_HEAD, "## `r1zero train`, `demo`, `evaluate`\n", *_sections(Recipe)]
     parts += ["## `r1zero pretrain`\n", *_sections(PretrainRecipe)]
+    parts += ["## `r1zero prepare`\n", _HEADER, "\n".join(_rows(PrepareRecipe, ""))]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -30,7 +33,7 @@ def _sections(recipe: type[BaseModel]) -> list[str]:
         section = _model(field.annotation)
         assert section is not None
         optional = "" if field.is_required() else " (may be left out)"
-        parts.append(f"### `{name}`{optional}\n\n| key | type | default | meaning |\n|---|---|---|---|")
+        parts.append(f"### `{name}`{optional}\n\n{_HEADER}")
         parts.append("\n".join(_rows(section, "")) + "\n")
     return parts
 

@@ -4,10 +4,10 @@ The index, little-endian (MMIDIDX version 1, `megatron.core.datasets.indexed_dat
 
     9 bytes  `MMIDIDX` 0 0        int32[S]  tokens of each sequence
     u64      version 1            int64[S]  byte offset of each sequence in the .bin file
-    u8       dtype code           int64[D]  sequences before each document boundary; the first is 0, so D = documents + 1
+    u8       dtype code           int64[D]  sequences before each document boundary; the first is 0: D = documents + 1
     u64 S, u64 D                  int8[S]   modes, only in multimodal sets
 
-Files are written under temporary names beside the target; `publish` renames them, so that a prefix is complete or absent.
+Files are written under temporary names beside the target; `publish` renames them: a prefix is complete or absent.
 """
 
 from __future__ import annotations
