@@ -167,7 +167,8 @@ def _lengths(name: str, lengths: Mapping[int, int]) -> str:
     width = 900 / len(bins)
     bars = "".join(
         f"<rect class='bar' x='{index * width:.1f}' y='{100 - 100 * count / tallest:.1f}' "
-        f"width='{max(1, width - 1):.1f}' height='{100 * count / tallest:.1f}'><title>{low} to {high}: {count}</title></rect>"
+        f"width='{max(1, width - 1):.1f}' height='{100 * count / tallest:.1f}'>"
+        f"<title>{low} to {high}: {count}</title></rect>"
         for index, (low, high, count) in enumerate(bins)
     )
     axis = f"<text x='0' y='115'>{bins[0][0]}</text><text x='900' y='115' text-anchor='end'>{bins[-1][1]}</text>"
