@@ -33,50 +33,50 @@ RETOOL_END = "<|im_end|>\nThe answer format must be: \\boxed{'The final answer g
 
 
 def text(format_: ChatFormat, *turns: Message, system: str = "", tools: str = "") -> str:
-    """A whole chat with <s> and </s> where the special tokens are; `|` between what is given and what is answered."""
+    """A whole chat with <s> and </s> where the special tokens are; `⇒` between what is given and what is answered."""
     eos = format_.stop[0] if format_.replace_eos else "</s>"
     shown = {"bos": "<s>", "eos": eos}
 
     def join(pieces: Any) -> str:
         return "".join(shown[piece.role] if isinstance(piece, Special) else piece for piece in pieces)
 
-    return "".join(f"{join(turn.source)}|{join(turn.target)}" for turn in format_.turns(turns, system, tools))
+    return "".join(f"{join(turn.source)}⇒{join(turn.target)}" for turn in format_.turns(turns, system, tools))
 
 
 CHATML = (
-    "<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\n|a1<|im_end|>\n"
-    "<|im_start|>user\nq2<|im_end|>\n<|im_start|>assistant\n|a2<|im_end|>"
+    "<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\n⇒a1<|im_end|>\n"
+    "<|im_start|>user\nq2<|im_end|>\n<|im_start|>assistant\n⇒a2<|im_end|>"
 )
 HELPFUL = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
-DEEPSEEK2 = "<s>User: q1\n\nAssistant:|a1</s>User: q2\n\nAssistant:|a2</s>"
+DEEPSEEK2 = "<s>User: q1\n\nAssistant:⇒a1</s>User: q2\n\nAssistant:⇒a2</s>"
 BY_HAND = {
-    "default": "Human: q1\nAssistant:|a1</s>\nHuman: q2\nAssistant:|a2</s>",
-    "empty": "q1|a1q2|a2",
-    "trl": "<s>q1|a1q2|a2",
+    "default": "Human: q1\nAssistant:⇒a1</s>\nHuman: q2\nAssistant:⇒a2</s>",
+    "empty": "q1⇒a1q2⇒a2",
+    "trl": "<s>q1⇒a1q2⇒a2",
     "qwen": HELPFUL + CHATML,
     "qwen_r1": HELPFUL + CHATML.replace("user\n", f"user\n{R1}\n"),
     "qwen_math_r1": "<|im_start|>system\nPlease reason step by step, and put your final answer within "
     "\\boxed{}.<|im_end|>\n" + CHATML,
-    "qwen3": "<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n|a1<|im_end|>\n"
-    "<|im_start|>user\nq2<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n|a2<|im_end|>\n",
+    "qwen3": "<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n⇒a1<|im_end|>\n"
+    "<|im_start|>user\nq2<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n⇒a2<|im_end|>\n",
     "llama3": "<s><|start_header_id|>user<|end_header_id|>\n\nq1<|eot_id|>"
     "<|start_header_id|>assistant<|end_header_id|>\n\n"
-    "|a1<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nq2<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
-    "|a2<|eot_id|>",
-    "mistral": "<s>[INST] q1 [/INST]|a1</s>[INST] q2 [/INST]|a2</s>",
-    "mixtral": "<s>[INST] q1 [/INST]|a1</s>[INST] q2 [/INST]|a2</s>",
-    "gemma": "<s><start_of_turn>user\nq1<end_of_turn>\n<start_of_turn>model\n|a1<end_of_turn>\n<start_of_turn>user\n"
-    "q2<end_of_turn>\n<start_of_turn>model\n|a2</s>",
-    "llama2": "<s>[INST] q1 [/INST]|a1</s><s>[INST] q2 [/INST]|a2</s>",
+    "⇒a1<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nq2<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+    "⇒a2<|eot_id|>",
+    "mistral": "<s>[INST] q1 [/INST]⇒a1</s>[INST] q2 [/INST]⇒a2</s>",
+    "mixtral": "<s>[INST] q1 [/INST]⇒a1</s>[INST] q2 [/INST]⇒a2</s>",
+    "gemma": "<s><start_of_turn>user\nq1<end_of_turn>\n<start_of_turn>model\n⇒a1<end_of_turn>\n<start_of_turn>user\n"
+    "q2<end_of_turn>\n<start_of_turn>model\n⇒a2</s>",
+    "llama2": "<s>[INST] q1 [/INST]⇒a1</s><s>[INST] q2 [/INST]⇒a2</s>",
     "alpaca": "Below is an instruction that describes a task. Write a response that appropriately completes "
     "the request."
-    "\n\n### Instruction:\nq1\n\n### Response:\n|a1</s>\n\n### Instruction:\nq2\n\n### Response:\n|a2</s>",
+    "\n\n### Instruction:\nq1\n\n### Response:\n⇒a1</s>\n\n### Instruction:\nq2\n\n### Response:\n⇒a2</s>",
     "deepseek2": DEEPSEEK2,
     "deepseek2-lite": DEEPSEEK2,
     "minicpm3": DEEPSEEK2,
-    "baichuan2": "<reserved_106>q1<reserved_107>|a1<reserved_106>q2<reserved_107>|a2</s>",
-    "deepseek3": "<s><｜User｜>q1<｜Assistant｜>|a1</s><｜User｜>q2<｜Assistant｜>|a2</s>",
-    "deepseek3_r1": f"<s>{R1} <｜User｜>q1<｜Assistant｜>|a1</s>{R1} <｜User｜>q2<｜Assistant｜>|a2</s>",
+    "baichuan2": "<reserved_106>q1<reserved_107>⇒a1<reserved_106>q2<reserved_107>⇒a2</s>",
+    "deepseek3": "<s><｜User｜>q1<｜Assistant｜>⇒a1</s><｜User｜>q2<｜Assistant｜>⇒a2</s>",
+    "deepseek3_r1": f"<s>{R1} <｜User｜>q1<｜Assistant｜>⇒a1</s>{R1} <｜User｜>q2<｜Assistant｜>⇒a2</s>",
 }
 
 
@@ -95,15 +95,15 @@ def test_tool_formats_describe_their_tool(name: str, tool: str) -> None:
     listing = shown.split("<tools>\n")[1].split("\n</tools>")[0]
     assert json.loads(listing)["function"]["name"] == tool
     assert shown.startswith("<|im_start|>system\nYou are a helpful assistant.\n\n# Tools\n\nYou may call one or more")
-    assert shown.endswith("</tool_call><|im_end|>\n<|im_start|>user\nq1" + RETOOL_END + "|a1<|im_end|>")
+    assert shown.endswith("</tool_call><|im_end|>\n<|im_start|>user\nq1" + RETOOL_END + "⇒a1<|im_end|>")
 
 
 def test_a_system_turn_of_the_chat_replaces_the_default() -> None:
     assert text(load_format("qwen"), USER, ANSWER, system="S").startswith("<|im_start|>system\nS<|im_end|>\n")
     assert text(load_format("llama2"), USER, ANSWER, system="S") == (
-        "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\nq1 [/INST]|a1</s>"
+        "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\nq1 [/INST]⇒a1</s>"
     )
-    assert text(load_format("empty"), USER, ANSWER, system="S") == "Sq1|a1"
+    assert text(load_format("empty"), USER, ANSWER, system="S") == "Sq1⇒a1"
 
 
 # Chat templates as the models' tokenizers carry them, without the parts for tools; rendered by transformers.
@@ -143,7 +143,7 @@ def test_prompts_equal_transformers_chat_templates(name: str, system: str) -> No
     chat = [{"role": "system", "content": system}, *turns] if system else turns
     (rendered,), _ = render_jinja_template(conversations=[chat], chat_template=JINJA[name], add_generation_prompt=True)
     given = text(load_format(name), USER, ANSWER, NEXT, LAST, system=system)
-    assert given.rpartition("|")[0].replace("|a1", "a1") == rendered
+    assert given.rpartition("⇒")[0].replace("⇒a1", "a1") == rendered
 
 
 @pytest.mark.parametrize("name", ["qwen_r1", "qwen_math_r1"])
@@ -166,12 +166,12 @@ ASK = "<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\n"
 @pytest.mark.parametrize(
     ("enable", "answer", "expected"),
     [
-        (None, THOUGHT, ASK + "|<think>\nhm\n</think>\n\na1<|im_end|>\n"),
-        (True, THOUGHT, ASK + "|<think>\nhm\n</think>\n\na1<|im_end|>\n"),
-        (False, THOUGHT, ASK + "<think>\n\n</think>\n\n|a1<|im_end|>\n"),
-        (None, ANSWER, ASK + "<think>\n\n</think>\n\n|a1<|im_end|>\n"),
-        (True, ANSWER, ASK + "|<think>\n\n</think>\n\na1<|im_end|>\n"),
-        (False, ANSWER, ASK + "<think>\n\n</think>\n\n|a1<|im_end|>\n"),
+        (None, THOUGHT, ASK + "⇒<think>\nhm\n</think>\n\na1<|im_end|>\n"),
+        (True, THOUGHT, ASK + "⇒<think>\nhm\n</think>\n\na1<|im_end|>\n"),
+        (False, THOUGHT, ASK + "<think>\n\n</think>\n\n⇒a1<|im_end|>\n"),
+        (None, ANSWER, ASK + "<think>\n\n</think>\n\n⇒a1<|im_end|>\n"),
+        (True, ANSWER, ASK + "⇒<think>\n\n</think>\n\na1<|im_end|>\n"),
+        (False, ANSWER, ASK + "<think>\n\n</think>\n\n⇒a1<|im_end|>\n"),
     ],
 )
 def test_enable_thinking(enable: bool | None, answer: Message, expected: str) -> None:
@@ -203,7 +203,7 @@ def test_tools_in_the_default_style() -> None:
         "Use the following format if using a tool:\n```\nAction: tool name (one of [add]).\nAction Input: the "
         "input to the "
         'tool, in a JSON format representing the kwargs (e.g. ```{"input": "hello world", "num_beams": 5}```).\n```\n\n'
-        'Human: q1\nAssistant:|Action: add\nAction Input: {"a": 1}</s>\nHuman: 3\nAssistant:|a2</s>'
+        'Human: q1\nAssistant:⇒Action: add\nAction Input: {"a": 1}</s>\nHuman: 3\nAssistant:⇒a2</s>'
     )
 
 
@@ -213,7 +213,7 @@ def test_tools_in_qwens_style() -> None:
         "<|im_start|>system\nS\n\n# Tools\n\nYou may call one or more functions to assist with the user"
     )
     assert '\n<tools>\n{"type": "function", "function": {"name": "add", ' in shown
-    assert '|<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call><|im_end|>\n' in shown
+    assert '⇒<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call><|im_end|>\n' in shown
     assert "<|im_start|>user\n<tool_response>\n3\n</tool_response><|im_end|>\n<|im_start|>assistant\n" in shown
 
 
@@ -251,15 +251,15 @@ def test_a_templates_json_is_read_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "templates.json"
     path.write_text(json.dumps(entries))
     assert text(load_format("mine", str(path)), USER, CALL, NEXT, LAST) == (
-        'be good<s><u>q1</u>|CALL add WITH {"a": 1}</s>\n<s><u>q2</u>|a2</s>'
+        'be good<s><u>q1</u>⇒CALL add WITH {"a": 1}</s>\n<s><u>q2</u>⇒a2</s>'
     )
-    assert text(load_format("qwen", str(path)), USER, ANSWER) == "q1!|a1</s>"  # a user's file wins
+    assert text(load_format("qwen", str(path)), USER, ANSWER) == "q1!⇒a1</s>"  # a user's file wins
     assert load_format("gemma", str(path)).efficient_eos
 
 
 def test_content_is_never_read_as_a_placeholder() -> None:
     turns = (Message("user", "{eos}{content}{bos}"), Message("assistant", "{content}"))
-    assert text(load_format("default"), *turns) == "Human: {eos}{content}{bos}\nAssistant:|{content}</s>"
+    assert text(load_format("default"), *turns) == "Human: {eos}{content}{bos}\nAssistant:⇒{content}</s>"
 
 
 def error(*arguments: Any) -> str:
@@ -270,7 +270,7 @@ def error(*arguments: Any) -> str:
 
 def test_errors(tmp_path: Path) -> None:
     path = tmp_path / "t.json"
-    assert error("qwen2") == "prompt_type = 'qwen2': unknown chat format; did you mean 'qwen3'?"
+    assert error("qwen2") == "prompt_type = 'qwen2': unknown chat format; did you mean 'qwen'?"
     assert error("qwen", "", True) == (
         "enable_thinking = true: prompt_type 'qwen' has no thoughts; leave it out, or use qwen3"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from r1zero.config import PrepareRecipe, load
 from r1zero.data import workers
 from r1zero.data.indexed import IndexedDataset
+from r1zero.data.rows import file_chunks
 from r1zero.errors import UsageError
 
 from ..recipes import r1zero
@@ -33,9 +35,9 @@ def test_the_same_output_from_every_file_type_and_folders(tmp_path: Path) -> Non
     folder.mkdir()
     table = pyarrow.Table.from_pylist(ROWS)
     pyarrow.parquet.write_table(table, tmp_path / "in.parquet", row_group_size=7)
-    with pyarrow.ipc.new_file(tmp_path / "in.arrow", table.schema) as file:
+    with pyarrow.ipc.new_file(str(tmp_path / "in.arrow"), table.schema) as file:
         file.write_table(table)
-    with pyarrow.ipc.new_stream(tmp_path / "stream.arrow", table.schema) as file:
+    with pyarrow.ipc.new_stream(str(tmp_path / "stream.arrow"), table.schema) as file:
         file.write_table(table)
     (tmp_path / "in.json").write_text(json.dumps(ROWS))
     (tmp_path / "lines.json").write_text("\n".join(map(json.dumps, ROWS)))
@@ -67,7 +69,8 @@ def test_worker_processes_give_the_same_bytes(tmp_path: Path, monkeypatch: pytes
     rows = [*ROWS, b"broken", {"text": ""}]
     run(tmp_path, rows, max_bad_fraction=1, **TEXT)
     one = everything(tmp_path)
-    run(tmp_path, workers=2, max_bad_fraction=1, overwrite=True, **TEXT)
+    shutil.rmtree(tmp_path / "out")
+    run(tmp_path, workers=2, max_bad_fraction=1, **TEXT)
     assert everything(tmp_path) == one and len(one) == 5
 
 
@@ -84,7 +87,11 @@ def test_tables(tmp_path: Path, kind: str) -> None:
     run(tmp_path, rows, prompt_type="default", **ALPACA)
     run(tmp_path, prompt_type="default", output_format=kind, overwrite=True, **ALPACA)
     path = tmp_path / "out" / f"data.{kind}"
-    table = pyarrow.parquet.read_table(path) if kind == "parquet" else pyarrow.ipc.open_file(path).read_all()
+    table = (
+        pyarrow.parquet.read_table(path)
+        if kind == "parquet"
+        else pyarrow.ipc.open_file(pyarrow.memory_map(str(path))).read_all()
+    )
     for name in ("input_ids", "attention_mask", "labels"):
         assert table[name].to_pylist() == field(tmp_path, name)
 
@@ -105,11 +112,12 @@ def test_packs(tmp_path: Path, neat: bool) -> None:
     seen = []
     for ids, mask, labels in packs:
         assert len(ids) == len(mask) == len(labels) == 24
-        used = [number for number in dict.fromkeys(mask) if number] if neat else []
-        end = mask.index(0) if neat and 0 in mask else None
         if neat:
-            assert used == list(range(1, len(used) + 1)) and sorted(mask[:end]) == mask[:end]
-            assert end is None or set(labels[end:]) == {-100} == set(mask[end:]) - {0} | {-100}
+            end = mask.index(0) if 0 in mask else 24
+            assert mask[:end] == sorted(mask[:end]) and list(dict.fromkeys(mask[:end])) == list(
+                range(1, mask[end - 1] + 1)
+            )
+            assert set(mask[end:]) <= {0} and set(labels[end:]) <= {-100}
         else:
             assert set(mask) == {1}
         seen.append(tokenizer().decode([token for token in labels if token != -100]).count("a"))
@@ -138,7 +146,7 @@ def test_bad_rows_are_set_aside_with_file_line_and_reason(tmp_path: Path) -> Non
         "not valid JSON: 'utf-8'"
     )
     assert reasons[4] == "a row must be an object, found list"
-    assert reasons[5] == f"the line has {(10 << 20) + 37} bytes, more than 8388608"
+    assert reasons[5] == f"the line has {(10 << 20) + 35} bytes, more than 8388608"
     assert reasons[6] == "the text contains a NUL byte" and reasons[8].startswith("not valid JSON")
     assert texts(tmp_path, "input_ids") == ["qa", "5fine: a number", "lasta"]
     entry = json.loads((tmp_path / "out" / "data_quarantine.jsonl").read_text().splitlines()[0])
@@ -221,7 +229,7 @@ def test_files_that_cannot_be_read_at_all(tmp_path: Path, name: str, content: st
 def test_a_long_json_list_is_read_in_pieces(tmp_path: Path) -> None:
     rows = [{"text": f"{n} " + "é" * 1000} for n in range(3000)] + [{"text": "y" * (3 << 20)}]
     (tmp_path / "in.json").write_text(json.dumps(rows, ensure_ascii=False, indent=1), encoding="utf-8")
-    chunks = list(__import__("r1zero.data.rows").data.rows.file_chunks(tmp_path / "in.json"))
+    chunks = list(file_chunks(tmp_path / "in.json"))
     assert [row.columns for chunk in chunks for row in chunk.rows()] == rows and len(chunks) > 3
     assert [row.where for chunk in chunks for row in chunk.rows()] == list(range(1, 3002))
 
@@ -235,9 +243,8 @@ def test_the_same_again_does_nothing_and_something_else_is_refused(
         assert run(tmp_path, workers=2, **TEXT).outputs == ()
     assert "is there already, made of the same inputs and settings; nothing to do" in caplog.text
     refused = (
-        "output_prefix = 'DIR/out/data': data_card.json is there already, made of other inputs or settings; "
-        "choose another "
-        "prefix, or set overwrite=true"
+        "output_prefix = 'DIR/out/data': data_card.json is there already, and not of these inputs and "
+        "settings; choose another prefix, or set overwrite=true"
     )
     assert error(tmp_path, append_eod=True, **TEXT) == refused
     assert error(tmp_path, ROWS[1:], **TEXT) == refused
@@ -246,6 +253,13 @@ def test_the_same_again_does_nothing_and_something_else_is_refused(
     assert error(tmp_path, ROWS, **TEXT) == refused
     run(tmp_path, ROWS, overwrite=True, **TEXT)
     assert everything(tmp_path) == before
+
+
+def test_replacing_removes_what_the_new_output_has_not(tmp_path: Path) -> None:
+    run(tmp_path, [*ROWS, {"text": ""}], json_keys=["text"], **TEXT)
+    assert "data_quarantine.jsonl" in everything(tmp_path)
+    run(tmp_path, ROWS, output_format="parquet", overwrite=True, **TEXT)
+    assert list(everything(tmp_path)) == ["data.parquet", "data_card.html", "data_card.json"]
 
 
 def test_files_of_someone_else_are_not_replaced(tmp_path: Path) -> None:
@@ -257,7 +271,7 @@ def test_files_of_someone_else_are_not_replaced(tmp_path: Path) -> None:
 
 def test_killed_and_started_again_gives_the_same_bytes(tmp_path: Path) -> None:
     """SIGKILL with two workers, half-way through writing; the workers follow their parent."""
-    rows = [{"text": f"{n} " + "many words " * 200} for n in range(4000)]
+    rows = [{"text": f"{n} " + "many words " * 130} for n in range(4000)]
     write_jsonl(tmp_path / "in.jsonl", rows)
     recipe(tmp_path, workers=2, **TEXT)
     command = [sys.executable, "-m", "r1zero.cli.main", "prepare", str(tmp_path / "prepare.yaml")]
@@ -273,7 +287,8 @@ def test_killed_and_started_again_gives_the_same_bytes(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     killed = everything(tmp_path)
-    r1zero("prepare", tmp_path / "prepare.yaml", "overwrite=true", "workers=1")
+    shutil.rmtree(tmp_path / "out")
+    r1zero("prepare", tmp_path / "prepare.yaml", "workers=1")
     assert everything(tmp_path) == killed and "data_card.json" in killed and len(killed) == 4
 
 

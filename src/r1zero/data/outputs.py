@@ -46,15 +46,14 @@ class Staging:
         """Raises UsageError where nothing can be written."""
         try:
             self.prefix.parent.mkdir(parents=True, exist_ok=True)
-            interrupted = self._marker.exists()
+            for name in _names(self._marker):  # a kill between two renames: neither the old output nor the new
+                self.prefix.with_name(name).unlink(missing_ok=True)
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir()
         except OSError as error:
             raise UsageError(
                 f"output_prefix = '{self.prefix}': cannot be written: {error.strerror}; choose another prefix"
             ) from None
-        if interrupted:  # what lies there without a card is ours, half renamed: stays replaceable if we die again
-            self.overwrite = True
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,19 +76,23 @@ class Staging:
         self.refuse_foreign(targets)
         for file in (*staged, last):
             _sync(file)
-        self._marker.touch()
-        self.card.unlink(missing_ok=True)
+        stale = {self.prefix.with_name(name) for name in _outputs(self.card)} - set(targets)
+        self._marker.write_text(json.dumps([file.name for file in (*targets, *stale)]))
+        _sync(self._marker)
+        for file in (self.card, *stale):
+            file.unlink(missing_ok=True)
         for file, target in zip((*staged, last), targets, strict=True):
             os.replace(file, target)
         _sync(self.prefix.parent)
+        self._marker.unlink()
         return targets
 
     def refuse_foreign(self, targets: Sequence[Path]) -> None:
         there = next((target for target in targets if target.exists()), None)
         if there and not self.overwrite:
             raise UsageError(
-                f"output_prefix = '{self.prefix}': {there.name} is there already, made of other inputs or settings; "
-                "choose another prefix, or set overwrite=true"
+                f"output_prefix = '{self.prefix}': {there.name} is there already, and not of these inputs and "
+                "settings; choose another prefix, or set overwrite=true"
             )
 
 
@@ -102,6 +105,21 @@ def finished(prefix: Path, settings: Mapping[str, Any], inputs: Sequence[Mapping
         return same and all(prefix.with_name(name).stat().st_size == size for name, size in facts["outputs"].items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
+
+
+def _outputs(card: Path) -> list[str]:
+    """Names of the files that belong to a card; none if there is no card to read."""
+    try:
+        return [Path(name).name for name in json.loads(card.read_text("utf-8"))["outputs"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _names(marker: Path) -> list[str]:
+    try:
+        return [Path(name).name for name in json.loads(marker.read_text("utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return []
 
 
 class MegatronSink:
@@ -156,7 +174,8 @@ class TableSink:
         self._file.close()
 
     def close(self) -> None:
-        self._file.close()
+        if not self._file.closed:
+            self.finish()
 
 
 def _sync(path: Path) -> None:

@@ -33,6 +33,7 @@ from r1zero.data.outputs import FieldData, MegatronSink, Sink, Staging, TableSin
 from r1zero.data.rows import Chunk, in_chunks
 from r1zero.data.tally import Tally, quarantine
 from r1zero.data.workers import Job, encode_all
+from r1zero.device import usable_cores
 from r1zero.errors import UsageError
 from r1zero.log import Progress, log
 
@@ -146,7 +147,7 @@ def _inputs(recipe: PrepareRecipe, hashed: list[InputFile]) -> list[InputFile]:
 
 def _write(recipe: PrepareRecipe, job: Job, staging: Staging, tokenizer: Any) -> Tally:
     tally = Tally()
-    workers = recipe.workers or len(os.sched_getaffinity(0))
+    workers = recipe.workers or usable_cores()
     megabytes = max(1, sum(file.stat().st_size for file in _files(recipe)) // 1_000_000)
     progress = Progress("preparing", megabytes, "MB")
     packer = Packer(recipe.seq_length or 0, _pad_id(tokenizer), recipe.neat_pack) if recipe.pack else None
