@@ -85,6 +85,7 @@ def test_megatron_core_reads_what_is_made(tmp_path: Path) -> None:
 def test_tables(tmp_path: Path, kind: str) -> None:
     rows = [{"instruction": f"{n}?", "output": f"{n}"} for n in range(5)]
     run(tmp_path, rows, prompt_type="default", **ALPACA)
+    expected = {name: field(tmp_path, name) for name in ("input_ids", "attention_mask", "labels")}
     run(tmp_path, prompt_type="default", output_format=kind, overwrite=True, **ALPACA)
     path = tmp_path / "out" / f"data.{kind}"
     table = (
@@ -92,8 +93,7 @@ def test_tables(tmp_path: Path, kind: str) -> None:
         if kind == "parquet"
         else pyarrow.ipc.open_file(pyarrow.memory_map(str(path))).read_all()
     )
-    for name in ("input_ids", "attention_mask", "labels"):
-        assert table[name].to_pylist() == field(tmp_path, name)
+    assert {name: table[name].to_pylist() for name in table.column_names} == expected
 
 
 def test_rows_that_are_too_long_are_dropped_and_are_not_bad(tmp_path: Path) -> None:
@@ -271,14 +271,14 @@ def test_files_of_someone_else_are_not_replaced(tmp_path: Path) -> None:
 
 def test_killed_and_started_again_gives_the_same_bytes(tmp_path: Path) -> None:
     """SIGKILL with two workers, half-way through writing; the workers follow their parent."""
-    rows = [{"text": f"{n} " + "many words " * 130} for n in range(4000)]
+    rows = [{"text": f"{n} and many words after it"} for n in range(20_000)]
     write_jsonl(tmp_path / "in.jsonl", rows)
     recipe(tmp_path, workers=2, **TEXT)
     command = [sys.executable, "-m", "r1zero.cli.main", "prepare", str(tmp_path / "prepare.yaml")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     growing = tmp_path / "out" / ".tmp-data" / ".tmp-data_text_document.bin"
     deadline = time.monotonic() + 120
-    while not (growing.exists() and growing.stat().st_size > 100_000):
+    while not (growing.exists() and growing.stat().st_size > 10_000):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)

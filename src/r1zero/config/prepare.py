@@ -107,8 +107,13 @@ class PrepareRecipe(Section):
     @model_validator(mode="before")
     @classmethod
     def _dashes(cls, tree: Any) -> Any:
-        """MindSpeed writes keys with dashes or underscores."""
-        return {str(key).replace("-", "_"): value for key, value in tree.items()} if isinstance(tree, dict) else tree
+        """MindSpeed writes keys with dashes or underscores. Lists become the tuples that strict checks want."""
+        if not isinstance(tree, dict):
+            return tree
+        return {
+            str(key).replace("-", "_"): tuple(value) if isinstance(value, list) else value
+            for key, value in tree.items()
+        }
 
     def inputs(self) -> list[str]:
         return [part.strip() for part in self.input.split(",") if part.strip()]
