@@ -62,12 +62,13 @@ OPENAI = SHAREGPT | {
 
 def resolve_names(defaults: Names, given: Mapping[str, Any] | None) -> dict[str, Any]:
     """`map_keys` over the defaults; "" and null switch a column off. Raises UsageError for a name nobody knows."""
-    given = dict(given or {})
-    given |= given.pop("tags", None) or {}
-    for name in given:
+    flat: dict[str, Any] = {}
+    for name, value in (given or {}).items():
+        flat |= value if name == "tags" and isinstance(value, dict) else {name: value or None}
+    for name in flat:
         if name not in defaults:
             raise UsageError(f"map_keys.{name}: unknown name{suggest(name, defaults)}")
-    return dict(defaults) | {name: value or None for name, value in given.items()} | {"mapped": frozenset(given)}
+    return dict(defaults) | flat | {"mapped": frozenset(flat)}
 
 
 def alpaca(columns: Columns, names: Names, pairwise: bool) -> Dialogue:

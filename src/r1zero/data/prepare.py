@@ -91,7 +91,7 @@ def make_job(recipe: PrepareRecipe, tokenizer: Any, format_: ChatFormat) -> Job:
     if not isinstance(core, Tokenizer):
         raise UsageError(f"tokenizer_name_or_path = '{name}': has no fast (Rust) version, which is needed here")
     end = format_.stop[0] if format_.replace_eos else tokenizer.eos_token
-    eos_id = tokenizer.get_vocab().get(end)
+    eos_id = core.token_to_id(end) if end else None
     if eos_id is None:
         raise UsageError(
             f"prompt_type = '{recipe.prompt_type}': ends a turn with {end!r}, a token that the tokenizer "
@@ -114,7 +114,7 @@ def make_job(recipe: PrepareRecipe, tokenizer: Any, format_: ChatFormat) -> Job:
         reward_tokens=recipe.reward_tokens,
     )
     control = {token for token in (*tokenizer.all_special_tokens, *format_.stop) if token}
-    return Job(core.to_str(), tokenizer.bos_token_id, eos_id, tuple(sorted(control)), handler, recipe.seq_length)
+    return Job(core, tokenizer.bos_token_id, eos_id, tuple(sorted(control)), handler, recipe.seq_length)
 
 
 def all_chunks(recipe: PrepareRecipe) -> Iterator[Chunk]:

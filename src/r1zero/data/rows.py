@@ -7,6 +7,7 @@ What cannot be read is a Row with an error; only a file that cannot be understoo
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -261,11 +262,11 @@ def _csv(file: Path) -> Iterator[Chunk]:
     """Cells that are not UTF-8 spoil their row alone."""
     csv.field_size_limit(MAX_ROW_BYTES)
     total = max(1, file.stat().st_size)
-    with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
+    with file.open("rb") as raw, io.TextIOWrapper(raw, "utf-8-sig", "surrogateescape", newline="") as lines:
         reader = csv.DictReader(lines)
         seen = 0
         for chunk in in_chunks(str(file), _csv_rows(reader)):
-            at = min(total, lines.buffer.tell())
+            at = min(total, raw.tell())
             yield Parsed(chunk.source, at - seen, list(chunk.rows()))
             seen = at
 

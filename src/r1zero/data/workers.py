@@ -25,9 +25,9 @@ _AHEAD = 2  # chunks waiting per worker
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Everything a worker needs, picklable: the tokenizer as JSON, the ids of the special pieces, the handler."""
+    """Everything a worker needs, picklable: the tokenizer, the ids of the special pieces, the handler."""
 
-    tokenizer: str
+    tokenizer: Tokenizer
     bos_id: int | None
     eos_id: int
     control: tuple[str, ...]
@@ -35,9 +35,7 @@ class Job:
     seq_length: int | None
 
     def start(self) -> Callable[[Chunk], Encoded]:
-        encoder = Encoder(
-            Tokenizer.from_str(self.tokenizer), bos_id=self.bos_id, eos_id=self.eos_id, control=self.control
-        )
+        encoder = Encoder(self.tokenizer, bos_id=self.bos_id, eos_id=self.eos_id, control=self.control)
         return lambda chunk: encode_rows(chunk.rows(), self.handler, encoder, self.seq_length)
 
 
