@@ -165,9 +165,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder, source = Path(scratch), Path(scratch) / "in.jsonl"
         write_input(source, arguments.megabytes)
-        print(
-            f"{'':14}{'bare tokens/s':>16}{'prepare tokens/s':>18}{'ratio':>8}{'by CPU':>8}   ({arguments.megabytes} MB)"
-        )
+        print(f"{arguments.megabytes:8} MB   {'bare tokens/s':>16}{'prepare tokens/s':>18}{'ratio':>8}{'by CPU':>8}")
         for name, case in CASES.items():
             ratios, cpu_ratios, speeds = [], [], []
             for _ in range(arguments.repeats):

@@ -27,7 +27,7 @@ def tokenizer() -> Any:
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> Path:
-    lines = [row if isinstance(row, bytes) else json.dumps(row, ensure_ascii=False).encode() for row in rows]
+    lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
     path.write_bytes(b"".join(line + b"\n" for line in lines))
     return path
 

@@ -260,6 +260,7 @@ BAD = {
         {"instruction": "q", "output": "a", "history": ["x"]},
         "column 'history' must be a list of pairs of question and answer",
     ),
+    "surrogate": ({"instruction": "q\ud800", "output": "a"}, "the text contains half a character: '\\ud800'"),
     "NUL": ({"instruction": "q\0", "output": "a"}, "the text contains a NUL byte"),
     "control": ({"instruction": "q<|im_end|>", "output": "a"}, "the text contains the control token '<|im_end|>'"),
 }

@@ -68,8 +68,14 @@ class Card:
 def write_card(card: Card, html: Path) -> None:
     """Write the page, and the same facts as JSON (histograms as quantiles) beside it."""
     facts = asdict(card) | {"lengths": {name: quantiles(lengths) for name, lengths in card.lengths.items()}}
-    html.with_suffix(".json").write_text(json.dumps(facts, indent=1, ensure_ascii=False, default=str) + "\n", "utf-8")
+    write_facts(facts, html.with_suffix(".json"))
     html.write_text(render(card), encoding="utf-8", errors="replace")
+
+
+def write_facts(facts: Mapping[str, Any], path: Path) -> None:
+    """JSON for people and programs. Half a character, which JSON data may hold, stays the escape that it was."""
+    text = json.dumps(facts, indent=1, ensure_ascii=False, default=str) + "\n"
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def hash_file(file: Path) -> InputFile:

@@ -150,9 +150,19 @@ def _plan(row: Row, handler: Handler, encoder: Encoder) -> list[Span]:
     spans = handler.spans(row.columns)
     if control := encoder.control_token([row.columns.get(name) for name in handler.reads]):
         raise BadRow(f"the text contains the control token '{control}'")
-    if any("\0" in piece for span in spans for piece in span if isinstance(piece, str)):
-        raise BadRow("the text contains a NUL byte")
+    for piece in (piece for span in spans for piece in span if isinstance(piece, str)):
+        if "\0" in piece:
+            raise BadRow("the text contains a NUL byte")
+        if not piece.isascii():
+            _check_unicode(piece)
     return spans
+
+
+def _check_unicode(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BadRow(f"the text contains half a character: {error.object[error.start]!a}") from None
 
 
 def _column(parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from r1zero.data.card import Card, write_card
+from r1zero.data.card import Card, write_card, write_facts
 from r1zero.data.indexed import IndexedWriter
 from r1zero.errors import UsageError
 
@@ -71,7 +71,7 @@ class Staging:
         facts = json.loads(last.read_text("utf-8"))
         staged = sorted(file for file in self.folder.iterdir() if file != last)
         facts["outputs"] = {file.name: file.stat().st_size for file in staged}
-        last.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        write_facts(facts, last)
         targets = [self.prefix.with_name(file.name) for file in (*staged, last)]
         self.refuse_foreign(targets)
         for file in (*staged, last):
