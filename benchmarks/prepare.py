@@ -158,7 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=30)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3, help="0 measures memory alone")
     parser.add_argument("--memory", default="50,500", help="input sizes in MB; empty for none")
     arguments = parser.parse_args()
     results: dict[str, Any] = {"workers": arguments.workers, "megabytes": arguments.megabytes}
@@ -166,7 +166,7 @@ def main() -> None:
         folder, source = Path(scratch), Path(scratch) / "in.jsonl"
         write_input(source, arguments.megabytes)
         print(f"{arguments.megabytes:8} MB   {'bare tokens/s':>16}{'prepare tokens/s':>18}{'ratio':>8}{'by CPU':>8}")
-        for name, case in CASES.items():
+        for name, case in CASES.items() if arguments.repeats else ():
             ratios, cpu_ratios, speeds = [], [], []
             for _ in range(arguments.repeats):
                 alone, ours = bare(source, case, arguments.workers), prepare(folder, source, case, arguments.workers)
