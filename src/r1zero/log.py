@@ -50,11 +50,11 @@ class Progress:
         self.done = 0
         self.start = self.last = time.monotonic()
 
-    def advance(self, count: int = 1) -> None:
+    def advance(self, count: int = 1, note: str = "") -> None:
         self.done += count
         now = time.monotonic()
         if now - self.last >= self.every and self.done < self.total:
             self.last = now
             rate = self.done / (now - self.start)
             left = duration((self.total - self.done) / rate)
-            log.info(f"{self.what}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {left} left")
+            log.info(f"{self.what}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {left} left{note}")

@@ -107,11 +107,11 @@ def error(path: Path | str, **settings: object) -> str:
 
 def test_errors(tmp_path: Path) -> None:
     pytest.importorskip("reasoning_gym")
-    (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "a.doc").write_text("x")
     (tmp_path / "a.json").write_text("{}")
     assert error("./nowhere.jsonl") == "path = 'nowhere.jsonl': no such file"
-    assert error(tmp_path / "a.txt").endswith(
-        "a.txt': unknown file type '.txt'; use one of .jsonl, .json, .csv, .parquet"
+    assert error(tmp_path / "a.doc").endswith(
+        "a.doc': unknown file type '.doc'; use one of .jsonl, .json, .csv, .parquet, .arrow, .txt"
     )
     assert error(tmp_path / "a.json").endswith("a.json': must hold a list of rows, found dict")
     assert error("r1zero:sum") == "path = 'r1zero:sum': unknown task; did you mean 'sums'?"

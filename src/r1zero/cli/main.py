@@ -7,7 +7,7 @@ import sys
 import typer
 
 from r1zero import log
-from r1zero.cli import curate, demo, evaluate, grade, model, pretrain, report, serve_rewards, train
+from r1zero.cli import curate, demo, evaluate, grade, model, prepare, pretrain, report, serve_rewards, train
 from r1zero.errors import Interrupted, UsageError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("demo")(demo.command)
 app.command("curate")(curate.command)
+app.command("prepare")(prepare.command)
 app.command("pretrain")(pretrain.command)
 app.command("grade")(grade.command)
 app.command("report")(report.command)

@@ -2,6 +2,7 @@
 
 from r1zero.config.curation import CurateRecipe
 from r1zero.config.load import dump, find_recipe, load
+from r1zero.config.prepare import PrepareRecipe
 from r1zero.config.rewards import Judge, ProcessReward, RewardModel, Rewards
 from r1zero.config.schema import (
     Algorithm,
@@ -31,6 +32,7 @@ __all__ = [
     "Model",
     "NewModel",
     "Optimization",
+    "PrepareRecipe",
     "PretrainRecipe",
     "ProcessReward",
     "Recipe",

@@ -13,13 +13,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from r1zero.config.curation import CurateRecipe
+from r1zero.config.prepare import PrepareRecipe
 from r1zero.config.schema import SYNONYMS, PretrainRecipe, Recipe
 from r1zero.errors import UsageError, suggest
 
 Tree: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str | int, ...]
 Origins: TypeAlias = dict[Key, str]  # key -> "file:line" of the value that won
-R = TypeVar("R", Recipe, PretrainRecipe, CurateRecipe)
+R = TypeVar("R", Recipe, PretrainRecipe, CurateRecipe, PrepareRecipe)
 
 _PACKAGE = Path(__file__).parent.parent
 RECIPES = next(folder for folder in (_PACKAGE / "recipes", _PACKAGE.parent.parent / "recipes") if folder.is_dir())

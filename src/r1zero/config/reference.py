@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from r1zero.config.curation import CurateRecipe
+from r1zero.config.prepare import PrepareRecipe
 from r1zero.config.schema import PretrainRecipe, Recipe
 
 _HEADER = "| key | type | default | meaning |\n|---|---|---|---|"
@@ -25,6 +26,7 @@ def reference() -> str:
     parts = [_HEAD, "## `r1zero train`, `demo`, `evaluate`\n", *_sections(Recipe)]
     parts += ["## `r1zero pretrain`\n", *_sections(PretrainRecipe)]
     parts += ["## `r1zero curate`\n", *_sections(CurateRecipe)]
+    parts += ["## `r1zero prepare`\n", _table(PrepareRecipe)]
     return "\n".join(parts).rstrip() + "\n"
 
 

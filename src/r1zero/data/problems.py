@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from r1zero.config import Source
-from r1zero.data.sources import Row
+from r1zero.data.cells import BadRow, column, filled, messages, text
+from r1zero.data.rows import Row
 from r1zero.errors import UsageError, suggest
 from r1zero.types import Message, Problem
 
@@ -36,7 +37,7 @@ def to_problems(rows: Iterable[Row], source: Source) -> tuple[list[Problem], lis
     for row in rows:
         try:
             problems.append(_problem(row, source))
-        except _BadRow as bad:
+        except BadRow as bad:
             rejected.append(Rejected(source.path, row.where, str(bad), row.columns))
     if not problems:
         _check_columns(rejected, source)
@@ -45,22 +46,18 @@ def to_problems(rows: Iterable[Row], source: Source) -> tuple[list[Problem], lis
     return problems, rejected
 
 
-class _BadRow(Exception):
-    """Why one row cannot be a problem."""
-
-
 def _problem(row: Row, source: Source) -> Problem:
     if row.error:
-        raise _BadRow(row.error)
+        raise BadRow(row.error)
     names = source.columns
-    question = _question(_column(row, names.question), names.question)
-    answer = _text(_column(row, names.answer), names.answer)
+    question = _question(column(row.columns, names.question), names.question)
+    answer = text(column(row.columns, names.answer), names.answer)
     if source.answer_after:
         _, marker, answer = answer.rpartition(source.answer_after)
         if not marker:
-            raise _BadRow(f"column '{names.answer}' does not contain the marker '{source.answer_after}'")
+            raise BadRow(f"column '{names.answer}' does not contain the marker '{source.answer_after}'")
     if not answer.strip():
-        raise _BadRow(f"column '{names.answer}' is empty")
+        raise BadRow(f"column '{names.answer}' is empty")
     used = {names.question, names.answer}
     return Problem(
         id=f"{Path(source.path).stem}:{row.where}",
@@ -72,34 +69,13 @@ def _problem(row: Row, source: Source) -> Problem:
     )
 
 
-def _column(row: Row, name: str) -> Any:
-    if name not in row.columns:
-        raise _BadRow(f"column '{name}' is missing")
-    return row.columns[name]
-
-
 def _question(value: Any, name: str) -> str | tuple[Message, ...]:
     if not isinstance(value, list):
-        text = _text(value, name)
-        if not text.strip():
-            raise _BadRow(f"column '{name}' is empty")
-        return text
-    try:
-        turns = tuple(Message(turn["role"], turn["content"]) for turn in value)
-    except (TypeError, KeyError):
-        raise _BadRow(f"column '{name}' is a list, but not of chat messages with role and content") from None
+        return filled(value, name)
+    turns = messages(value, name)
     if not turns or turns[-1].role != "user":
-        raise _BadRow(f"column '{name}' is a chat that does not end with a user's message")
+        raise BadRow(f"column '{name}' is a chat that does not end with a user's message")
     return turns
-
-
-def _text(value: Any, name: str) -> str:
-    """Text of a cell; whole numbers lose a trailing `.0` that a column type gave them."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _BadRow(f"column '{name}' must be text or a number, found {type(value).__name__}")
-    return str(int(value)) if float(value).is_integer() else str(value)
 
 
 def _check_columns(rejected: list[Rejected], source: Source) -> None:

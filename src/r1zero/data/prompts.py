@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from r1zero.config import Data
+from r1zero.data.formats import ChatFormat, Special, format_names, load_format
 from r1zero.data.problems import Rejected
-from r1zero.data.templates import load_template, render_chat
+from r1zero.data.templates import load_template, render_chat, template_names
 from r1zero.errors import UsageError
 from r1zero.types import Message, Problem, Prompt
 
@@ -28,9 +29,27 @@ def renderer(data: Data, tokenizer: Any) -> Renderer:
     """What `data.template` means for this tokenizer."""
     if data.template == "chat":
         return Renderer(lambda turns: render_chat(tokenizer, turns), "", ())
+    if data.templates_file.endswith(".json"):
+        return _by_format(load_format(data.template, data.templates_file), tokenizer)
+    if data.template not in template_names(data.templates_file) and data.template in format_names():
+        return _by_format(load_format(data.template), tokenizer)
     template = load_template(data.template, data.templates_file)
     bos = tokenizer.bos_token or ""
     return Renderer(lambda turns: template.render(turns, bos), template.prefill, template.stop)
+
+
+def _by_format(format_: ChatFormat, tokenizer: Any) -> Renderer:
+    """A chat format of `formats.yaml`; where it has thoughts, the model writes them."""
+    format_ = replace(format_, enable_thinking=True if format_.thinking else None)
+    names = {"bos": tokenizer.bos_token, "eos": format_.stop[0] if format_.replace_eos else tokenizer.eos_token}
+
+    def render(turns: Sequence[Message]) -> str:
+        system = turns[0].content if turns[0].role == "system" else ""
+        dialogue = [turn for turn in turns if turn.role != "system"]
+        pieces = format_.prompt([*dialogue, Message("assistant", "")], system)
+        return "".join((names[piece.role] or "") if isinstance(piece, Special) else piece for piece in pieces)
+
+    return Renderer(render, "", format_.stop)
 
 
 def to_prompts(

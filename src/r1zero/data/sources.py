@@ -2,99 +2,62 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from r1zero.config import Source
 from r1zero.data.arithmetic import TASKS
+from r1zero.data.rows import READERS, Chunk, Row, file_chunks, folder_files, in_chunks
 from r1zero.errors import UsageError, suggest
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One raw row. `where` is its line in a file or its index; `error` says why it could not be read at all."""
-
-    where: int
-    columns: Mapping[str, Any]
-    error: str = ""
 
 
 def read(source: Source) -> Iterator[Row]:
     """All rows of a source, at most `source.limit`. Raises UsageError for a path that leads nowhere."""
-    rows = _open(source)
+    rows = (row for chunk in chunks(source) for row in chunk.rows())
     return islice(rows, source.limit) if source.limit else rows
 
 
-def _open(source: Source) -> Iterator[Row]:
+def chunks(source: Source) -> Iterator[Chunk]:
+    """The same rows in chunks that need not be parsed here; `source.limit` is not applied. Raises UsageError."""
     path = source.path
     if path.startswith("reasoning-gym:"):
-        return _reasoning_gym(path.removeprefix("reasoning-gym:"), source)
+        return in_chunks(path, _reasoning_gym(path.removeprefix("reasoning-gym:"), source))
     if path.startswith("r1zero:"):
-        return _generated(path.removeprefix("r1zero:"), source)
+        return in_chunks(path, _generated(path.removeprefix("r1zero:"), source))
+    if path.startswith("modelscope:"):
+        return _folder(_modelscope(path.removeprefix("modelscope:")))
     file = Path(path).expanduser()
-    if file.suffix in _READERS or file.exists() or path.startswith((".", "/", "~")):
-        return _file(file)
-    return _hub(source)
+    if file.is_dir():
+        return _folder(file)
+    if file.suffix in READERS or file.exists() or path.startswith((".", "/", "~")):
+        return file_chunks(file)
+    return in_chunks(path, _hub(source))
 
 
-def _file(file: Path) -> Iterator[Row]:
-    if not file.is_file():
-        raise UsageError(f"path = '{file}': no such file")
-    if file.suffix not in _READERS:
-        raise UsageError(f"path = '{file}': unknown file type '{file.suffix}'; use one of {', '.join(_READERS)}")
-    return _READERS[file.suffix](file)
+def files(source: Source) -> list[Path]:
+    """The local files that a source reads, in order; none for a generated or remote one."""
+    file = Path(source.path).expanduser()
+    if file.is_dir():
+        return folder_files(file)
+    return [file] if file.is_file() else []
 
 
-def _jsonl(file: Path) -> Iterator[Row]:
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                value = json.loads(line.strip().decode("utf-8"))
-            except (UnicodeDecodeError, json.JSONDecodeError) as error:
-                yield Row(number, {}, f"not valid JSON: {error}")
-                continue
-            yield _row(number, value)
+def _folder(folder: Path) -> Iterator[Chunk]:
+    for file in folder_files(folder):
+        yield from file_chunks(file)
 
 
-def _json(file: Path) -> Iterator[Row]:
+def _modelscope(dataset: str) -> Path:
+    """Download a data set of modelscope.cn; returns its folder."""
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UsageError(f"path = '{file}': not valid JSON: {error}") from None
-    if not isinstance(values, list):
-        raise UsageError(f"path = '{file}': must hold a list of rows, found {type(values).__name__}")
-    for index, value in enumerate(values, start=1):
-        yield _row(index, value)
-
-
-def _csv(file: Path) -> Iterator[Row]:
-    with file.open(encoding="utf-8", newline="") as lines:
-        reader = csv.DictReader(lines)
-        for columns in reader:
-            yield Row(reader.line_num, columns)
-
-
-def _parquet(file: Path) -> Iterator[Row]:
-    import pyarrow.parquet
-
-    index = 0
-    for table in pyarrow.parquet.ParquetFile(file).iter_batches():
-        for columns in table.to_pylist():
-            index += 1
-            yield Row(index, columns)
-
-
-def _row(where: int, value: Any) -> Row:
-    if isinstance(value, dict):
-        return Row(where, value)
-    return Row(where, {}, f"a row must be an object, found {type(value).__name__}")
+        from modelscope.hub.snapshot_download import dataset_snapshot_download  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise UsageError(f"path = 'modelscope:{dataset}': needs modelscope; pip install 'r1zero[modelscope]'") from None
+    try:
+        return Path(dataset_snapshot_download(dataset))
+    except (OSError, ValueError) as error:  # its own errors are neither documented nor one family; these are its bases
+        raise UsageError(f"path = 'modelscope:{dataset}': ModelScope does not give it: {error}") from None
 
 
 def _reasoning_gym(task: str, source: Source) -> Iterator[Row]:
@@ -129,17 +92,9 @@ def _hub(source: Source) -> Iterator[Row]:
     from datasets.exceptions import DatasetsError
 
     try:
-        rows = datasets.load_dataset(source.path, source.subset or None, split=source.split)
+        rows = datasets.load_dataset(source.path, source.subset or None, split=source.split, streaming=True)
     except (ValueError, OSError, DatasetsError) as error:
         what = f"path = '{source.path}', split = '{source.split}'"
         raise UsageError(f"{what}: neither a local file nor a data set the hub gives: {error}") from None
     for index, columns in enumerate(rows, start=1):
         yield Row(index, dict(columns))
-
-
-_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
-    ".jsonl": _jsonl,
-    ".json": _json,
-    ".csv": _csv,
-    ".parquet": _parquet,
-}

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import yaml
 
+from r1zero.data.formats import format_names
 from r1zero.errors import UsageError, suggest
 from r1zero.types import Message
 
@@ -61,14 +62,16 @@ def render_chat(tokenizer: ChatTokenizer, turns: Sequence[Message]) -> str:
     return tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
 
 
+def template_names(extra_file: str = "") -> list[str]:
+    return list(_known(extra_file))
+
+
 def load_template(name: str, extra_file: str = "") -> Template:
     """A template by name; a file given by the user is looked into first."""
-    files = [Path(extra_file).expanduser(), _SHIPPED] if extra_file else [_SHIPPED]
-    known: dict[str, tuple[Path, dict[str, object]]] = {}
-    for file in reversed(files):
-        known |= {key: (file, value) for key, value in _read(file).items()}
+    known = _known(extra_file)
     if name not in known:
-        raise UsageError(f"data.template = '{name}': unknown template{suggest(name, [*known, 'chat'])}")
+        names = [*known, *format_names(), "chat"]
+        raise UsageError(f"data.template = '{name}': unknown template{suggest(name, names)}")
     file, parts = known[name]
     allowed = [part.name for part in fields(Template)]
     for part, value in parts.items():
@@ -81,6 +84,11 @@ def load_template(name: str, extra_file: str = "") -> Template:
     if "user" not in parts:
         raise UsageError(f"{file}: {name}.user: missing; add it")
     return Template(**{part: tuple(value) if part == "stop" else value for part, value in parts.items()})  # pyright: ignore
+
+
+def _known(extra_file: str) -> dict[str, tuple[Path, dict[str, object]]]:
+    files = [Path(extra_file).expanduser(), _SHIPPED] if extra_file else [_SHIPPED]
+    return {key: (file, value) for file in reversed(files) for key, value in _read(file).items()}
 
 
 def _read(file: Path) -> dict[str, dict[str, object]]:

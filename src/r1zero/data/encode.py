@@ -1,0 +1,170 @@
+"""Rows to token fields, a chunk at a time: the part of `prepare` that runs in worker processes.
+
+Nothing here needs torch or transformers: a worker holds the tokenizer's Rust core, a handler and the rows of a chunk.
+All texts of a chunk go to the tokenizer in one call; pieces that repeat from row to row (system turns, questions of a
+pair) are tokenised once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from r1zero.data.cells import BadRow
+from r1zero.data.formats import Special
+from r1zero.data.handlers import IGNORED, Fields, Handler, Span
+from r1zero.data.rows import Row
+
+_CACHED_PIECES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A row that is not used. `bad`: something is wrong with it; otherwise it is merely too long."""
+
+    where: int
+    reason: str
+    columns: Mapping[str, Any]
+    bad: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The usable rows of a chunk: for every field all tokens back to back and the length of each row's part."""
+
+    fields: dict[str, tuple[np.ndarray, np.ndarray]]  # field -> (tokens [T] int32, lengths [N] int32)
+    where: np.ndarray  # [N] int64: line or index of each row
+    rejected: list[Rejection]
+    characters: int
+    learned: int  # tokens whose label is not -100
+
+
+class Encoder:
+    """Tokenises spans. `eos_id` and `bos_id` are what the pieces BOS and EOS become; a tokenizer may have no BOS.
+
+    `control` are texts that the tokenizer reads as special tokens: a row whose own text holds one is refused, since it
+    could end its turn or open another one.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, bos_id: int | None, eos_id: int, control: Sequence[str]) -> None:
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self._tokenizer = tokenizer
+        bos = [] if bos_id is None else [bos_id]
+        self._special = {"bos": np.array(bos, np.int32), "eos": np.array([eos_id], np.int32)}
+        self._control = re.compile("|".join(re.escape(token) for token in sorted(control))) if control else None
+        self._cache: dict[str, np.ndarray] = {}
+
+    def control_token(self, value: Any) -> str | None:
+        """A control token inside a cell, wherever it is nested."""
+        if isinstance(value, str):
+            found = self._control.search(value) if self._control else None
+            return found.group() if found else None
+        nested = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+        return next((found for item in nested if (found := self.control_token(item))), None)
+
+    def encode(self, rows: Sequence[Sequence[Span]]) -> list[list[np.ndarray]]:
+        """Ids of every span of every row."""
+        new = dict.fromkeys(
+            piece
+            for spans in rows
+            for span in spans
+            for piece in span
+            if isinstance(piece, str) and piece and piece not in self._cache
+        )
+        texts = list(new)
+        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        known = {text: np.array(encoding.ids, np.int32) for text, encoding in zip(texts, encodings, strict=True)}
+        ids = [[self._join(span, known) for span in spans] for spans in rows]
+        self._remember(rows)
+        return ids
+
+    def _join(self, span: Span, known: Mapping[str, np.ndarray]) -> np.ndarray:
+        parts = [
+            self._special[piece.role] if isinstance(piece, Special) else known.get(piece, self._cache.get(piece, _NONE))
+            for piece in span
+        ]
+        return np.concatenate(parts) if parts else _NONE
+
+    def _remember(self, rows: Sequence[Sequence[Span]]) -> None:
+        """Keep what two neighbouring rows share: system turns, prefixes, separators."""
+        if len(self._cache) >= _CACHED_PIECES or len(rows) < 2:
+            return
+        first, second = ({piece for span in spans for piece in span if isinstance(piece, str)} for spans in rows[:2])
+        for piece in first & second - {""}:
+            if piece not in self._cache:
+                encoding = self._tokenizer.encode(piece, add_special_tokens=False)
+                self._cache[piece] = np.array(encoding.ids, np.int32)
+
+
+_NONE = np.zeros(0, np.int32)
+
+
+def encode_rows(rows: Iterable[Row], handler: Handler, encoder: Encoder, seq_length: int | None) -> Encoded:
+    """A chunk's rows as fields. Rows that cannot be used become rejections, in order; rows with a field of `seq_length`
+    tokens or more are rejected as too long."""
+    used: list[Row] = []
+    plans: list[list[Span]] = []
+    rejected: list[Rejection] = []
+    for row in rows:
+        try:
+            plans.append(_plan(row, handler, encoder))
+            used.append(row)
+        except BadRow as bad:
+            rejected.append(Rejection(row.where, str(bad), row.columns))
+    kept: list[tuple[int, Fields]] = []
+    for row, ids in zip(used, encoder.encode(plans), strict=True):
+        try:
+            fields = handler.assemble(ids)
+        except BadRow as bad:
+            rejected.append(Rejection(row.where, str(bad), row.columns))
+            continue
+        longest = max(len(tokens) for tokens in fields.values())
+        if seq_length is not None and longest >= seq_length:
+            reason = f"has {longest} tokens; seq_length = {seq_length} keeps rows that are shorter"
+            rejected.append(Rejection(row.where, reason, row.columns, bad=False))
+            continue
+        kept.append((row.where, fields))
+    return Encoded(
+        {name: _column([fields[name] for _, fields in kept]) for name in handler.fields},
+        np.array([where for where, _ in kept], np.int64),
+        sorted(rejected, key=lambda rejection: rejection.where),
+        sum(len(piece) for spans in plans for span in spans for piece in span if isinstance(piece, str)),
+        sum(
+            int(np.count_nonzero(tokens != IGNORED))
+            for _, fields in kept
+            for name, tokens in fields.items()
+            if name.endswith("labels")
+        ),
+    )
+
+
+def _plan(row: Row, handler: Handler, encoder: Encoder) -> list[Span]:
+    if row.error:
+        raise BadRow(row.error)
+    spans = handler.spans(row.columns)
+    if control := encoder.control_token([row.columns.get(name) for name in handler.reads]):
+        raise BadRow(f"the text contains the control token '{control}'")
+    for piece in (piece for span in spans for piece in span if isinstance(piece, str)):
+        if "\0" in piece:
+            raise BadRow("the text contains a NUL byte")
+        if not piece.isascii():
+            _check_unicode(piece)
+    return spans
+
+
+def _check_unicode(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BadRow(f"the text contains half a character: {error.object[error.start]!a}") from None
+
+
+def _column(parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    lengths = np.array([len(part) for part in parts], np.int32)
+    return (np.concatenate(parts) if parts else _NONE), lengths
