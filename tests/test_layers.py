@@ -17,9 +17,10 @@ LAYERS = [
     {"data", "rewards", "algorithms", "models"},
     {"checkpoint"},
     {"engine", "trainer", "sync", "cluster"},
-    {"rollouts", "speed", "session"},
+    {"rollouts", "samples", "memory", "speed", "session"},
     {"evaluate"},
     {"build"},
+    {"learn"},
     {"loop", "pretrain", "report"},
     {"cli"},
 ]

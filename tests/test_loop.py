@@ -51,7 +51,7 @@ def run(folder: Path, *overrides: str) -> list[dict[str, float]]:
     with Stop() as stop, ScorerPool.of(recipe.rewards) as pool:
         parts = build(recipe, chosen, run_folder, pool)
         object.__setattr__(parts, "engine", Truthful(parts.trainer.tokenizer, ANSWERS))
-        with Session(recipe, run_folder, chosen, parts.trainer, stop) as session:
+        with Session(recipe, run_folder, chosen, parts, stop) as session:
             train(parts, session)
     return metrics(folder / "run")
 

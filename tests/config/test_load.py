@@ -17,7 +17,7 @@ data:
   path: train.jsonl
   template: plain
   max_prompt_tokens: 16
-algorithm: {group_size: 4}
+algorithm: {name: grpo, group_size: 4}
 rollout: {max_new_tokens: 8}
 trainer:
   prompts_per_step: 6

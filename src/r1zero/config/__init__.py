@@ -1,9 +1,10 @@
 """Recipes: a strict schema (`schema.py`) and YAML with composition and overrides (`load.py`)."""
 
+from r1zero.config.algorithm import Algorithm, Correction
 from r1zero.config.load import dump, find_recipe, load
 from r1zero.config.schema import (
-    Algorithm,
     Corpus,
+    Critic,
     Data,
     Evaluation,
     Logging,
@@ -21,6 +22,8 @@ from r1zero.config.schema import (
 __all__ = [
     "Algorithm",
     "Corpus",
+    "Correction",
+    "Critic",
     "Data",
     "Evaluation",
     "Logging",
