@@ -34,7 +34,7 @@ def outcome(rollout: Rollout, rewards: config.Rewards, longest: int) -> float:
     """What a response earns under the recipe's policy for truncated ones (`rewards.truncated`), `longest` new tokens
     being allowed.
 
-    The soft penalty is DAPO's (arXiv 2503.14476, equation 13): 0 up to longest - overlong_tokens, then linear.
+    The soft penalty is arXiv 2503.14476's, equation 13: 0 up to longest - overlong_tokens, then linear.
     """
     value = rollout.score.value
     if rewards.truncated == "zero" and truncated(rollout):
@@ -58,11 +58,11 @@ def experience(
         for rollout in group.rollouts
     ]
     return Experience(
-        groups=np.repeat(np.arange(len(groups)), [len(group.rollouts) for group in groups]),
+        groups=np.repeat(np.arange(len(groups)), np.array([len(group.rollouts) for group in groups], dtype=np.int64)),
         rewards=np.array(earned, dtype=np.float64),
         lengths=np.array([int(sample.mask.sum()) for sample in samples], dtype=np.int64),
         penalties=_kl_penalties(measured, algorithm.settings) if algorithm.penalises_kl else None,
-        values=None if measured.values is None else np.concatenate(measured.values).astype(np.float64),
+        values=None if measured.values is None else _joined(measured.values),
     )
 
 
@@ -130,11 +130,13 @@ def _overlong(rollout: Rollout, cushion: int, longest: int) -> float:
 def _kl_penalties(measured: Measured, settings: config.Algorithm) -> np.ndarray:
     """[N] float64: coefficient times the estimated KL of each token."""
     assert measured.old_logprobs is not None and measured.reference_logprobs is not None and settings.kl is not None
-    old, reference = (
-        torch.from_numpy(np.concatenate(part).astype(np.float64))
-        for part in (measured.old_logprobs, measured.reference_logprobs)
-    )
+    old, reference = (torch.from_numpy(_joined(part)) for part in (measured.old_logprobs, measured.reference_logprobs))
     return settings.kl * ESTIMATORS[settings.kl_estimator](old, reference).numpy()
+
+
+def _joined(parts: PerSample) -> np.ndarray:
+    """One after another: [N] float64, also of no sample at all."""
+    return np.concatenate([np.zeros(0), *parts])
 
 
 def _on_mask(values: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -289,7 +289,10 @@ class Recipe(Section):
             found.append(("algorithm.kl_in", "needs a coefficient; set algorithm.kl"))
         if settings.correction.low > settings.correction.high:
             found.append(
-                ("algorithm.correction.low", f"is above algorithm.correction.high = {settings.correction.high:g}; swap")
+                (
+                    "algorithm.correction.low",
+                    f"is above algorithm.correction.high = {settings.correction.high:g}; swap them",
+                )
             )
         return found
 

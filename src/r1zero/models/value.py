@@ -22,11 +22,14 @@ def load_critic(
 ) -> Any:
     """A model with a value head, attending by our plans.
 
-    A reward model keeps its head; a causal LM gets a new one from N(0, 1 / (d + 1)) (as Open-Reasoner-Zero), drawn from
-    `seed`. Raises UsageError when there is nothing to load or its head is not one linear layer with one output.
+    A reward model keeps its head; a causal LM gets a new one, normal with standard deviation 1 / (d + 1) (as
+    Open-Reasoner-Zero), drawn from `seed`. Raises UsageError when there is nothing to load or its head is not one linear layer with one output.
     """
     from transformers import AutoModelForSequenceClassification
+    from transformers.utils import logging as their_log
 
+    verbosity = their_log.get_verbosity()
+    their_log.set_verbosity_error()  # it warns of the missing head, which is what we ask for
     try:
         model, loading = AutoModelForSequenceClassification.from_pretrained(
             fetch.resolve(path),
@@ -40,6 +43,8 @@ def load_critic(
         raise UsageError(
             f"critic.path = '{path}': neither a causal LM nor a reward model with one label: {reason}"
         ) from None
+    finally:
+        their_log.set_verbosity(verbosity)
     missing = set(loading["missing_keys"])
     if missing - {_HEAD}:
         raise UsageError(f"critic.path = '{path}': the model has no {sorted(missing - {_HEAD})[0]}; choose another")
