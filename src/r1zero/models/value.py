@@ -23,7 +23,8 @@ def load_critic(
     """A model with a value head, attending by our plans.
 
     A reward model keeps its head; a causal LM gets a new one, normal with standard deviation 1 / (d + 1) (as
-    Open-Reasoner-Zero), drawn from `seed`. Raises UsageError when there is nothing to load or its head is not one linear layer with one output.
+    Open-Reasoner-Zero), drawn from `seed`. Raises UsageError when there is nothing to load, or when its head is not one
+    linear layer with one output.
     """
     from transformers import AutoModelForSequenceClassification
     from transformers.utils import logging as their_log
