@@ -50,8 +50,18 @@ def test_every_algorithm_runs_with_minibatches_and_epochs(tmp_path: Path, name: 
 
 
 GOLDEN = [
-    {"loss": 0.0},
-    {"loss": 0.0},
+    {
+        **{"loss": 0.0132825, "entropy": 0.495859, "grad_norm": 15.4071},
+        **{"clip_ratio/low": 0.0394737, "clip_ratio/high": 0.0789474},
+        **{"critic/loss": 0.125774, "critic/value": 0.126394, "critic/return": 0.321886},
+        **{"critic/grad_norm": 1.32048, "critic/explained_variance": 0.0195801},
+    },
+    {
+        **{"loss": -0.0110913, "entropy": 0.483429, "grad_norm": 29.4956},
+        **{"clip_ratio/low": 0.0448718, "clip_ratio/high": 0.0705128},
+        **{"critic/loss": 0.0720575, "critic/value": 0.322437, "critic/return": 0.386143},
+        **{"critic/grad_norm": 1.28755, "critic/explained_variance": 0.278304},
+    },
 ]
 
 

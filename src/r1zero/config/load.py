@@ -53,7 +53,8 @@ def find_recipe(path: str | Path) -> Path:
         if candidate.is_file():
             return candidate
     names = [str(file.relative_to(RECIPES).with_suffix("")) for file in RECIPES.rglob("*.yaml")]
-    raise UsageError(f"recipe '{path}': no such file{suggest(given.stem, names)}")
+    word = given.stem if given.is_absolute() else str(given.with_suffix(""))
+    raise UsageError(f"recipe '{path}': no such file{suggest(word, names)}")
 
 
 class _Loader(yaml.SafeLoader):
