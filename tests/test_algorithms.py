@@ -71,6 +71,15 @@ def test_two_golden_steps_of_ppo(tmp_path: Path) -> None:
         assert {name: record[name] for name in golden} == pytest.approx(golden, rel=1e-5, abs=1e-6)
 
 
+def test_what_is_measured_does_not_depend_on_the_losss_mean(tmp_path: Path) -> None:
+    records = {}
+    for mean in ("token", "constant"):
+        (tmp_path / mean).mkdir()
+        (records[mean], _) = run(tmp_path / mean, f"algorithm.loss_mean={mean}", "rollout.max_new_tokens=200")
+    assert records["constant"]["entropy"] == pytest.approx(records["token"]["entropy"], rel=1e-5)
+    assert abs(records["constant"]["loss"]) < 0.5 * abs(records["token"]["loss"]), "sums over 200, of shorter responses"
+
+
 def test_packs_do_not_change_what_actor_and_critic_learn(tmp_path: Path) -> None:
     for name, limit in (("a", 60), ("b", 4000)):
         (tmp_path / name).mkdir()

@@ -84,7 +84,8 @@ def update(
     loss: Callable[[Prediction, Batch], TokenLoss],
     learns_from: Callable[[Batch], bool],
 ) -> dict[str, float]:
-    """One optimizer step per minibatch; returns means over the optimizer steps."""
+    """One optimizer step per minibatch; returns means over the optimizer steps: the loss as it is, what is measured
+    beside it by the same weights, made to sum to 1."""
     collected: dict[str, list[float]] = {}
     skipped = 0
     for packs in filter(None, minibatches):
@@ -94,7 +95,9 @@ def update(
         shares += [trainer.forward(batch, loss) for batch in rest]
         done = trainer.step()
         skipped += done.skipped
-        means = {name: sum(share[name] for share in shares) for name in shares[0]}
+        total = sum(float(batch.weight.sum()) for batch in packs)
+        means = {name: sum(share[name] for share in shares) / total for name in shares[0]}
+        means["loss"] *= total
         for name, value in {**means, "grad_norm": done.grad_norm, "lr": done.lr}.items():
             collected.setdefault(name, []).append(value)
     return {**{name: fmean(values) for name, values in collected.items()}, "updates/skipped": skipped}
