@@ -52,7 +52,7 @@ def main() -> None:
             if forced:
                 endless = replace(parts.sampling, stop_token_ids=frozenset(), stop_strings=())
                 parts = replace(parts, sampling=endless)
-            with Paced(recipe, folder, chosen, parts.trainer, stop) as session:
+            with Paced(recipe, folder, chosen, parts, stop) as session:
                 loop.train(parts, session)
 
 

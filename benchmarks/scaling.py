@@ -13,14 +13,13 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from r1zero import device
-from r1zero.algorithms.grpo import grpo_loss
+from r1zero.algorithms import build
 from r1zero.config import Algorithm, Optimization
 from r1zero.data.packing import pack
 from r1zero.engine.native import NativeEngine
@@ -62,7 +61,7 @@ def step(engine: NativeEngine, trainer: Trainer, sizes: Mapping[str, int]) -> tu
         for one in completions
     ]
     for batch in pack(samples, tokens_per_pack=4096):
-        trainer.forward_backward(batch, partial(grpo_loss, settings=Algorithm(kl=None)))
+        trainer.forward_backward(batch, build(Algorithm(name="grpo", group_size=8)).loss)
     trainer.step()
     return sampled - start, time.perf_counter() - sampled
 

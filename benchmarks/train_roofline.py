@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,7 +20,7 @@ import numpy as np
 import torch
 
 from r1zero import device, speed
-from r1zero.algorithms.grpo import grpo_loss
+from r1zero.algorithms import build
 from r1zero.config import Algorithm, Optimization
 from r1zero.data.packing import pack
 from r1zero.models import fetch
@@ -105,7 +104,7 @@ def measure(name: str, chosen: device.Device, tokens_per_pack: int, repeats: int
     model = load(name, chosen)
     trainer = Trainer(model, None, Optimization(lr=1e-6), total_updates=1000)
     packs = pack(samples(model.config.vocab_size), tokens_per_pack=tokens_per_pack)
-    loss = partial(grpo_loss, settings=Algorithm(kl=None))
+    loss = build(Algorithm(name="grpo", group_size=8)).loss
     times = []
     for _ in range(repeats + 1):
         wait(chosen)

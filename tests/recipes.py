@@ -21,7 +21,7 @@ data:
   template: plain
   max_prompt_tokens: 16
 rewards: {{verifier_function: [base_acc, strict_format], verifier_weight: [1.0, 0.2], workers: 1}}
-algorithm: {{group_size: 4, kl: 0.01}}
+algorithm: {{name: grpo, group_size: 4, kl: 0.01}}
 rollout: {{max_new_tokens: 40}}
 trainer: {{prompts_per_step: 4, tokens_per_pack: 400, lr: 3e-4}}
 logging: {{tensorboard: false}}

@@ -17,9 +17,10 @@ LAYERS = [
     {"data", "rewards", "algorithms", "models"},
     {"checkpoint"},
     {"engine", "trainer", "sync", "cluster"},
-    {"rollouts", "speed", "session", "scoring"},
+    {"rollouts", "samples", "memory", "speed", "session", "scoring"},
     {"evaluate", "grade"},
     {"build"},
+    {"learn"},
     {"loop", "pretrain", "report", "curate"},
     {"cli"},
 ]

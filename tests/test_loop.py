@@ -7,59 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from r1zero import device
 from r1zero.build import build
 from r1zero.checkpoint.folder import RunFolder
 from r1zero.config import Recipe, load
-from r1zero.interrupt import Stop
-from r1zero.loop import train
 from r1zero.rewards.pool import ScorerPool
-from r1zero.session import Session
 from r1zero.types import Prompt
 
-from .fakes import ScriptedEngine
-from .recipes import SUMS, events, metrics, r1zero, write_recipe
-
-ANSWERS = (
-    "<think></think><answer>\\boxed{100}</answer>",
-    "<think>wait</think><answer>\\boxed{ANSWER}</answer>",
-    "\\boxed{ANSWER}",
-    "12+13=25",
-)
-
-
-class Truthful(ScriptedEngine):
-    """Puts the reference answer where a text says ANSWER."""
-
-    def generate(self, prompts, sampling):
-        for index, prompt in enumerate(prompts):
-            texts = [text.replace("ANSWER", prompt.problem.answer) for text in self.texts]
-            yield index, tuple(self._completion(texts[number % len(texts)]) for number in range(sampling.n))
+from .recipes import SUMS, events, r1zero, write_recipe
+from .scripted import run, weights
 
 
 def held_out(count: int, settings: str) -> str:
     return f"{{path: 'r1zero:sums', {settings}, options: {SUMS.replace('count: 64', f'count: {count}')}}}"
-
-
-def run(folder: Path, *overrides: str) -> list[dict[str, float]]:
-    """A run whose rollouts are scripted, so that its numbers do not hang on one sampled token."""
-    recipe = load(Recipe, write_recipe(folder), ["run.steps=2", *overrides])
-    run_folder = RunFolder.create(folder / "run", resume=False)
-    chosen = device.select("cpu", "fp32", deterministic=True)
-    with Stop() as stop, ScorerPool.of(recipe.rewards) as pool:
-        parts = build(recipe, chosen, run_folder, pool)
-        object.__setattr__(parts, "engine", Truthful(parts.trainer.tokenizer, ANSWERS))
-        with Session(recipe, run_folder, chosen, parts.trainer, stop) as session:
-            train(parts, session)
-    return metrics(folder / "run")
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(folder / "run" / "checkpoints" / "step_000002" / "model.safetensors")
 
 
 GOLDEN = [

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from r1zero import config
+from r1zero import config, seeds
 from r1zero.algorithms import Algorithm
 from r1zero.algorithms import build as build_algorithm
 from r1zero.checkpoint.folder import RunFolder
@@ -21,14 +23,19 @@ from r1zero.engine.native import NativeEngine
 from r1zero.errors import UsageError
 from r1zero.evaluate import Evaluator
 from r1zero.log import log
+from r1zero.memory import Memory
 from r1zero.models.flops import ModelFlops, model_flops
+from r1zero.models.forward import token_logprobs
 from r1zero.models.load import load_model, longest_context, stop_token_ids
+from r1zero.models.value import load_critic, token_values
 from r1zero.rewards.combine import Verifiers
 from r1zero.rewards.reference import unusable_answers
 from r1zero.rewards.scorer import Scorer
 from r1zero.sync.shared import SharedWeights, WeightChannel
 from r1zero.trainer.trainer import Trainer
-from r1zero.types import Problem, Prompt, Sampling
+from r1zero.types import Problem, Prompt, Sampling, TokenLogprobs, TokenValues
+
+_CRITIC = "critic"  # folder of a checkpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +50,10 @@ class Parts:
     evaluator: Evaluator | None
     engine: RolloutEngine
     pool: Scorer
-    trainer: Trainer
+    trainer: Trainer[TokenLogprobs]
+    critic: Trainer[TokenValues] | None
     reference: Any | None
+    memory: Memory
     channel: WeightChannel
     sampling: Sampling
     decode: Callable[[Any], str]
@@ -54,11 +63,31 @@ class Parts:
         self.channel.send(self.trainer.weights(), version)
         self.engine.load_weights(*self.channel.receive())
 
+    def save(self, folder: Path) -> None:
+        """Everything that learns or remembers, for a checkpoint."""
+        self.trainer.save(folder)
+        self.memory.save(folder)
+        if self.critic is not None:
+            self.critic.save(folder / _CRITIC)
+
+    def load(self, folder: Path) -> None:
+        """Continue exactly where `save` left off."""
+        self.trainer.load(folder)
+        self.memory.load(folder, self.prompts)
+        if self.critic is not None:
+            self.critic.load(folder / _CRITIC)
+
+    def discard_gradients(self) -> None:
+        self.trainer.discard_gradients()
+        if self.critic is not None:
+            self.critic.discard_gradients()
+
 
 def build(recipe: config.Recipe, device: Device, folder: RunFolder, pool: Scorer) -> Parts:
     """Load and check everything a training run needs, cheap checks first. Raises UsageError for the first mistake; rows
     that cannot be used go to the folder's quarantine."""
     algorithm = build_algorithm(recipe.algorithm)
+    _check_critic(recipe, algorithm)
     verifiers = Verifiers.of(recipe)
     read = _read_all(recipe.data)
     policy = load_policy(recipe, device)
@@ -83,9 +112,11 @@ def build(recipe: config.Recipe, device: Device, folder: RunFolder, pool: Scorer
             policy.tokenizer,
             recipe.trainer,
             total_updates=recipe.run.steps * recipe.updates_per_step(),
-            temperature=recipe.rollout.temperature,
+            predict=partial(token_logprobs, temperature=recipe.rollout.temperature),
             gradient_checkpointing=recipe.model.gradient_checkpointing,
         ),
+        critic=build_critic(recipe, recipe.critic, policy.tokenizer, device) if recipe.critic else None,
+        memory=Memory(recipe.algorithm.kl),
         engine=build_engine(recipe, policy),
         pool=pool,
         channel=SharedWeights(),
@@ -93,6 +124,35 @@ def build(recipe: config.Recipe, device: Device, folder: RunFolder, pool: Scorer
         decode=policy.decode,
         flops=model_flops(policy.model),
     )
+
+
+def build_critic(
+    recipe: config.Recipe, settings: config.Critic, tokenizer: Any, device: Device
+) -> Trainer[TokenValues]:
+    path = settings.path or recipe.model.path
+    model = load_critic(
+        path,
+        dtype=device.dtype,
+        device=device.torch_device,
+        seed=seeds.derive(recipe.run.seed, "critic"),
+        trust_remote_code=recipe.model.trust_remote_code,
+    )
+    return Trainer(
+        model,
+        tokenizer,
+        settings,
+        total_updates=recipe.run.steps * settings.minibatches * settings.epochs,
+        predict=token_values,
+        gradient_checkpointing=recipe.model.gradient_checkpointing,
+    )
+
+
+def _check_critic(recipe: config.Recipe, algorithm: Algorithm) -> None:
+    name = recipe.algorithm.name
+    if algorithm.needs_critic and recipe.critic is None:
+        raise UsageError(f"critic: missing; algorithm '{name}' needs one, so add the section with an lr")
+    if recipe.critic is not None and not algorithm.needs_critic:
+        raise UsageError(f"critic: algorithm '{name}' has none; remove the section")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,41 +8,109 @@ problems -> prompts -> engine -> completions -> verifiers -> groups -> advantage
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from itertools import pairwise
-from statistics import fmean
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from r1zero import rollouts, seeds, speed
+from r1zero import learn, rollouts, seeds, speed
 from r1zero.algorithms import Algorithm
+from r1zero.algorithms import build as build_algorithm
+from r1zero.algorithms.kl import adapted
 from r1zero.build import Parts
-from r1zero.data.packing import pack
 from r1zero.log import Progress, log
 from r1zero.session import Session
-from r1zero.trainer.trainer import frozen_logprobs
-from r1zero.types import Batch, Group, Prompt, Sample
+from r1zero.types import Batch, Group, Prompt
 
 
 def train(parts: Parts, session: Session) -> None:
     """Reinforcement learning with verifiable rewards until `run.steps`. Evaluates and saves when due."""
-    recipe, algorithm = parts.recipe, parts.algorithm
+    recipe = parts.recipe
     parts.publish_weights(session.done)
     evaluate(parts, session)
     for step in session.steps():
-        prompts = next_prompts(parts, session.position)
-        groups = sample_and_grade(parts, session, prompts, step)
-        session.folder.write_rollouts(step, rollouts.records(step, groups))
-        samples = [to_samples(group, algorithm) for group in groups if algorithm.keep(group)]
-        minibatches = [to_packs(parts, part, session) for part in split(samples, recipe.trainer.minibatches)]
-        with session.clock("update"):
-            metrics = rollouts.summary(groups, parts.verifiers) | update(parts, minibatches)
+        algorithm = current_algorithm(parts)
+        drawn = draw(parts, session, step)
+        session.folder.write_rollouts(step, rollouts.records(step, drawn.sampled))
+        samples, metrics = learn.to_samples(parts, session, algorithm, drawn.kept)
+        minibatches = learn.to_minibatches(recipe, algorithm, samples)
+        metrics |= learn.update_policy(parts, session, algorithm, minibatches)
+        metrics |= learn.update_critic(parts, session, samples)
         with session.clock("sync"):
             parts.publish_weights(step)
-        metrics |= speeds(parts, session, groups, minibatches)
-        session.finish_step(len(prompts), metrics, headline(metrics))
+        metrics |= rollouts.summary(drawn.sampled, parts.verifiers) | drawn.metrics()
+        metrics |= speeds(parts, session, drawn.sampled, minibatches)
+        metrics |= remember(parts, drawn, metrics)
+        session.finish_step(drawn.prompts, metrics, headline(metrics))
         alarm(metrics)
         evaluate(parts, session)
+
+
+def current_algorithm(parts: Parts) -> Algorithm:
+    """The recipe's algorithm, with the KL coefficient where it has been adapted to."""
+    if parts.recipe.algorithm.kl_target is None:
+        return parts.algorithm
+    return build_algorithm(parts.recipe.algorithm.model_copy(update={"kl": parts.memory.kl}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Drawn:
+    """A step's groups: those `sampled` from `prompts` prompts, those it learns from, those left for the next step."""
+
+    sampled: list[Group]
+    kept: list[Group]
+    surplus: tuple[Group, ...]
+    carried: int  # of those kept, sampled in an earlier step
+    prompts: int
+    rounds: int
+
+    def metrics(self) -> dict[str, float]:
+        return {
+            "groups/sampled": len(self.sampled),
+            "groups/kept": len(self.kept),
+            "groups/carried": self.carried,
+            "groups/surplus": len(self.surplus),
+            "rounds": self.rounds,
+        }
+
+
+def draw(parts: Parts, session: Session, step: int) -> Drawn:
+    """Sample and grade a step's prompts; where the algorithm wants its batch full, again until enough groups are kept.
+    Groups beyond that wait for the next step. Ctrl-C gives all up: nothing has been learned from them yet."""
+    wanted, settings = parts.recipe.trainer.prompts_per_step, parts.recipe.algorithm
+    sampled: list[Group] = []
+    kept = list(parts.memory.surplus)
+    rounds = 0
+    while not rounds or (parts.algorithm.refills and len(kept) < wanted and rounds < settings.max_rounds):
+        prompts = next_prompts(parts, session.position + rounds * wanted)
+        groups = sample_and_grade(parts, session, prompts, step, rounds)
+        sampled += groups
+        kept += [group for group in groups if parts.algorithm.keep(group)]
+        rounds += 1
+    if parts.algorithm.refills and len(kept) < wanted:
+        log.warning(
+            f"step {step}: {len(kept)} of {wanted} groups differ in {settings.filter_by} after {rounds} rounds; "
+            f"raise algorithm.max_rounds, or choose problems that are sometimes solved"
+        )
+    return Drawn(
+        sampled=sampled,
+        kept=kept[:wanted],
+        surplus=tuple(kept[wanted:]),
+        carried=min(wanted, len(parts.memory.surplus)),
+        prompts=rounds * wanted,
+        rounds=rounds,
+    )
+
+
+def remember(parts: Parts, drawn: Drawn, metrics: dict[str, float]) -> dict[str, float]:
+    """What the next step begins with. The KL coefficient follows the measured KL."""
+    parts.memory.surplus = drawn.surplus
+    settings = parts.recipe.algorithm
+    if settings.kl_target is None or parts.memory.kl is None or "kl" not in metrics:
+        return {}
+    used = parts.memory.kl
+    rollouts_done = sum(len(group.rollouts) for group in drawn.kept)
+    parts.memory.kl = adapted(
+        used, metrics["kl"], target=settings.kl_target, rollouts=rollouts_done, horizon=settings.kl_horizon
+    )
+    return {"kl_coefficient": used}
 
 
 def next_prompts(parts: Parts, position: int) -> list[Prompt]:
@@ -51,10 +119,11 @@ def next_prompts(parts: Parts, position: int) -> list[Prompt]:
     return [parts.prompts[index] for index in chosen]
 
 
-def sample_and_grade(parts: Parts, session: Session, prompts: list[Prompt], step: int) -> list[Group]:
-    """The step's rollouts. Ctrl-C gives them up: nothing has been learned from them yet."""
+def sample_and_grade(parts: Parts, session: Session, prompts: list[Prompt], step: int, drawn: int) -> list[Group]:
+    """Rollouts of `prompts`, the step's batch number `drawn`."""
     recipe = parts.recipe
-    sampling = replace(parts.sampling, seed=seeds.derive(recipe.run.seed, "rollout", step))
+    address = (step, drawn) if drawn else (step,)
+    sampling = replace(parts.sampling, seed=seeds.derive(recipe.run.seed, "rollout", *address))
     progress = Progress(f"step {step}", recipe.rollouts_per_step(), "rollouts")
 
     def on_group() -> None:
@@ -65,66 +134,6 @@ def sample_and_grade(parts: Parts, session: Session, prompts: list[Prompt], step
         pending = rollouts.sample(parts.engine, parts.pool, prompts, sampling, parts.verifiers, parts.decode, on_group)
     with session.clock("score"):
         return rollouts.grade(prompts, pending, parts.verifiers)
-
-
-def to_samples(group: Group, algorithm: Algorithm) -> list[Sample]:
-    """A group with advantages: the same on every token of a response."""
-    return [
-        Sample(
-            prompt_ids=group.prompt.token_ids,
-            response_ids=rollout.completion.token_ids,
-            mask=np.ones(len(rollout.completion.token_ids), dtype=bool),
-            advantages=np.full(len(rollout.completion.token_ids), advantage, dtype=np.float32),
-            behaviour_logprobs=rollout.completion.logprobs,
-        )
-        for rollout, advantage in zip(group.rollouts, algorithm.advantages(group.rewards), strict=True)
-    ]
-
-
-def split(groups: Sequence[list[Sample]], count: int) -> list[list[Sample]]:
-    """Whole groups in `count` parts of nearly equal size."""
-    bounds = np.linspace(0, len(groups), count + 1).astype(int)
-    return [[sample for group in groups[start:end] for sample in group] for start, end in pairwise(bounds)]
-
-
-def to_packs(parts: Parts, samples: list[Sample], session: Session) -> list[Batch]:
-    """The packs of one optimizer step, with what the loss needs beside the policy: reference log-probabilities, and the
-    old ones if the rollouts feed more than one update."""
-    recipe = parts.recipe
-    packs = pack(
-        samples,
-        tokens_per_pack=recipe.trainer.tokens_per_pack,
-        loss_mean=recipe.algorithm.loss_mean,
-        longest_response=recipe.rollout.max_new_tokens,
-    )
-    if parts.reference is not None:
-        with session.clock("reference"):
-            temperature = recipe.rollout.temperature
-            packs = [
-                replace(batch, reference_logprobs=frozen_logprobs(parts.reference, batch, temperature))
-                for batch in packs
-            ]
-    if recipe.updates_per_step() > 1:
-        with session.clock("old_logprobs"):
-            packs = [replace(batch, old_logprobs=parts.trainer.logprobs(batch)) for batch in packs]
-    return packs
-
-
-def update(parts: Parts, minibatches: Sequence[Sequence[Batch]]) -> dict[str, float]:
-    """One optimizer step per minibatch and epoch; returns means over the optimizer steps."""
-    collected: dict[str, list[float]] = {}
-    skipped = 0
-    for packs in [packs for _ in range(parts.recipe.trainer.epochs) for packs in minibatches if packs]:
-        learning = [batch for batch in packs if parts.algorithm.learns_from(batch)] or packs[:1]
-        rest = [batch for batch in packs if batch not in learning]
-        shares = [parts.trainer.forward_backward(batch, parts.algorithm.loss) for batch in learning]
-        shares += [parts.trainer.forward(batch, parts.algorithm.loss) for batch in rest]
-        done = parts.trainer.step()
-        skipped += done.skipped
-        means = {name: sum(share[name] for share in shares) for name in shares[0]}
-        for name, value in {**means, "grad_norm": done.grad_norm, "lr": done.lr}.items():
-            collected.setdefault(name, []).append(value)
-    return {**{name: fmean(values) for name, values in collected.items()}, "updates/skipped": skipped}
 
 
 def speeds(

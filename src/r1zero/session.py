@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from r1zero.checkpoint import rng, store
 from r1zero.checkpoint.folder import RunFolder
@@ -17,9 +17,20 @@ from r1zero.errors import Interrupted
 from r1zero.interrupt import Stop
 from r1zero.log import duration, log, to_file
 from r1zero.metrics import MetricsSink
-from r1zero.trainer.trainer import Trainer
 
 _QUIET_SECONDS = 2.0  # steps faster than this share a line
+
+
+class Learner(Protocol):
+    """What a checkpoint has to hold of a program beside what the session knows itself."""
+
+    def save(self, folder: Path) -> None: ...
+
+    def load(self, folder: Path) -> None: ...
+
+    def discard_gradients(self) -> None:
+        """Forget an update that was begun."""
+        ...
 
 
 class Session:
@@ -30,9 +41,9 @@ class Session:
     """
 
     def __init__(
-        self, recipe: Recipe | PretrainRecipe, folder: RunFolder, device: Device, trainer: Trainer, stop: Stop
+        self, recipe: Recipe | PretrainRecipe, folder: RunFolder, device: Device, learner: Learner, stop: Stop
     ) -> None:
-        self.run, self.folder, self.device, self.trainer, self.stop = recipe.run, folder, device, trainer, stop
+        self.run, self.folder, self.device, self.learner, self.stop = recipe.run, folder, device, learner, stop
         self.done = 0  # finished steps
         self.position = 0  # data consumed by finished steps
         self._saved = -1
@@ -58,7 +69,7 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
         try:
             if kind is Interrupted:
-                self.trainer.discard_gradients()
+                self.learner.discard_gradients()
                 self.save()
                 self.folder.event("interrupted", step=self.done)
                 log.info(f"stopped after step {self.done}; continue with --resume")
@@ -129,7 +140,7 @@ class Session:
         self.folder.event("saved", step=self.done)
 
     def _fill(self, folder: Path) -> None:
-        self.trainer.save(folder)
+        self.learner.save(folder)
         rng.save(folder)
         (folder / "state.json").write_text(json.dumps({"step": self.done, "position": self.position}))
 
@@ -138,7 +149,7 @@ class Session:
         newest = store.newest_intact(self.folder.checkpoints, self._damaged)
         if newest is None:
             return False
-        self.trainer.load(newest)
+        self.learner.load(newest)
         rng.load(newest)
         state = json.loads((newest / "state.json").read_text())
         self.done, self.position = state["step"], state["position"]

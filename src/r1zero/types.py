@@ -1,6 +1,6 @@
 """The nouns, in the order of the data.
 
-    Problem -> Prompt -> Completion -> Rollout -> Group -> Sample -> Batch
+    Problem -> Prompt -> Completion -> Rollout -> Group -> Experience -> Credit -> Sample -> Batch
 
 Each stage is a new frozen type, never an old one with fewer `None`s. Token ids and log-probabilities are NumPy arrays
 until `data.packing` turns them into tensors, so that nothing above the trainer needs a device.
@@ -134,15 +134,46 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Experience:
+    """A step's S graded responses before they have advantages, with the N tokens that are learned from, one response
+    after another. Tokens outside the mask are not here, so they cannot matter.
+
+    Example: two responses of 3 and 2 tokens to one prompt are `Experience(groups=[0, 0], rewards=[1.0, 0.0],
+    lengths=[3, 2])`.
+    """
+
+    groups: np.ndarray  # [S] int64, ascending: which prompt a response answers
+    rewards: np.ndarray  # [S] float64, one outcome per response
+    lengths: np.ndarray  # [S] int64, may be 0; their sum is N
+    penalties: np.ndarray | None = None  # [N] float64, subtracted from each token's reward: KL in the reward
+    values: np.ndarray | None = None  # [N] float64, what the critic expected before each token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Credit:
+    """What each token of an experience is worth: its advantage, and what a critic should have expected."""
+
+    advantages: np.ndarray  # [N] float64
+    returns: np.ndarray | None = None  # [N] float64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sample:
     """One training sequence: loss is taken on the masked tokens of the response. Pretraining text is a sample too,
-    whose prompt is its first token."""
+    whose prompt is its first token.
+
+    What a step does not need is None, in all of its samples alike.
+    """
 
     prompt_ids: np.ndarray  # [P] int32
     response_ids: np.ndarray  # [R] int32
     mask: np.ndarray  # [R] bool
     advantages: np.ndarray  # [R] float32
-    behaviour_logprobs: np.ndarray  # [R] float32
+    behaviour_logprobs: np.ndarray  # [R] float32, of the policy that sampled each token
+    old_logprobs: np.ndarray | None = None  # [R] float32, of the trainer before the step's first update
+    reference_logprobs: np.ndarray | None = None  # [R] float32
+    values: np.ndarray | None = None  # [R] float32, the critic's before the step's first update
+    returns: np.ndarray | None = None  # [R] float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +201,15 @@ class Batch:
     segments: tuple[Segment, ...]
     predictors: Tensor  # [N] int64: index into T of the token whose hidden state predicts the target
     targets: Tensor  # [N] int64
+    members: tuple[int, ...]  # index of each response's sample among those that were packed
+    sequence_ids: Tensor  # [N] int64: index into members; a response is never cut, so its N are here together
     weight: Tensor  # [N] float32
     advantages: Tensor  # [N] float32
     behaviour_logprobs: Tensor  # [N] float32
     old_logprobs: Tensor | None = None  # [N] float32; None: the batch feeds exactly one update, the ratio is 1
     reference_logprobs: Tensor | None = None  # [N] float32
+    values: Tensor | None = None  # [N] float32
+    returns: Tensor | None = None  # [N] float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +218,13 @@ class TokenLogprobs:
 
     logprobs: Tensor  # [N] float32
     entropy: Tensor  # [N] float32, in nats
+
+
+@dataclass(frozen=True, slots=True)
+class TokenValues:
+    """What the critic expects before each of a batch's targets."""
+
+    values: Tensor  # [N] float32
 
 
 @dataclass(frozen=True, slots=True)

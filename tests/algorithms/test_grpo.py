@@ -41,6 +41,8 @@ def batch_of(count: int, seed: int, old: bool, reference: bool) -> Batch:
         segments=(),
         predictors=torch.zeros(0),
         targets=torch.zeros(count),
+        members=(0,),
+        sequence_ids=torch.zeros(count, dtype=torch.int64),
         weight=torch.full((count,), 1 / count),
         advantages=torch.randn(count),
         behaviour_logprobs=torch.randn(count) - 3,
@@ -78,6 +80,7 @@ def reference_loss(logp: Tensor, entropy: Tensor, batch: Batch, settings: Algori
 @pytest.mark.parametrize("entropy_coefficient", [0.0, 0.01])
 def test_loss_and_gradient(estimator: str, kl: float | None, old: bool, entropy_coefficient: float) -> None:
     settings = Algorithm(
+        name="grpo",
         group_size=8,
         clip_low=0.2,
         clip_high=0.28,
@@ -107,7 +110,8 @@ def test_gradient_at_ratio_one_is_reinforce() -> None:
     batch = batch_of(50, seed=0, old=False, reference=False)
     logp = (torch.randn(50) - 2).requires_grad_()
     (
-        build(Algorithm(group_size=4)).loss(TokenLogprobs(logp, torch.zeros(50)), batch).value * batch.weight
+        build(Algorithm(name="grpo", group_size=4)).loss(TokenLogprobs(logp, torch.zeros(50)), batch).value
+        * batch.weight
     ).sum().backward()
     assert logp.grad is not None
     torch.testing.assert_close(logp.grad, -batch.advantages * batch.weight)
@@ -123,7 +127,7 @@ def test_nothing_flows_outside_the_clip_range(log_ratio: float, low: float, high
     assert batch.old_logprobs is not None
     batch.advantages[0] = advantage
     logp = (batch.old_logprobs + log_ratio).requires_grad_()
-    settings = Algorithm(group_size=4, clip_low=low, clip_high=high)
+    settings = Algorithm(name="grpo", group_size=4, clip_low=low, clip_high=high)
     build(settings).loss(TokenLogprobs(logp, torch.zeros(1)), batch).value.sum().backward()
     assert logp.grad is not None
     if outside:

@@ -17,7 +17,7 @@ data:
   path: train.jsonl
   template: plain
   max_prompt_tokens: 16
-algorithm: {group_size: 4}
+algorithm: {name: grpo, group_size: 4}
 rollout: {max_new_tokens: 8}
 trainer:
   prompts_per_step: 6
@@ -66,10 +66,69 @@ def test_dump_loads_to_the_same_recipe(recipe: Path) -> None:
     assert load(Recipe, again) == loaded
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(RECIPES.rglob("*.yaml")), ids=lambda path: str(path.relative_to(RECIPES)))
 def test_shipped_recipes_load(path: Path) -> None:
     schema = {"tiny_base": PretrainRecipe, "curate_math": CurateRecipe}.get(path.stem, Recipe)
-    load(schema, path)
+    recipe = load(schema, path)
+    if isinstance(recipe, Recipe):
+        assert "truncated" in recipe.rewards.model_fields_set, "a recipe says what truncated responses count for"
+
+
+def test_a_recipe_in_a_folder_of_recipes_is_found_by_its_name() -> None:
+    assert load(Recipe, "algorithms/ppo").critic is not None
+    assert load(Recipe, "algorithms/ppo.yaml").trainer == load(Recipe, "demo_tiny").trainer
+    with pytest.raises(UsageError, match="recipe 'algorithms/poo': no such file; did you mean 'algorithms/ppo'?"):
+        load(Recipe, "algorithms/poo")
+
+
+def test_open_reasoner_zero_to_the_number() -> None:
+    """arXiv 2503.24290, appendix, and its playground scripts."""
+    orz = load(Recipe, "orz_ppo_7b")
+    assert orz.critic is not None
+    assert (orz.trainer.lr, orz.critic.lr) == (1e-6, 5e-6)
+    assert (orz.trainer.prompts_per_step, orz.algorithm.group_size) == (128, 64)
+    assert (orz.updates_per_step(), orz.critic.minibatches * orz.critic.epochs) == (1, 12)
+    assert (orz.algorithm.gamma, orz.algorithm.gae_lambda, orz.algorithm.kl) == (1.0, 1.0, None)
+    assert (orz.algorithm.clip_low, orz.algorithm.clip_high, orz.critic.value_clip) == (0.2, 0.2, 0.2)
+    assert orz.rewards.truncated == "zero" and orz.algorithm.entropy == 0
+    for optimization in (orz.trainer, orz.critic):
+        assert (optimization.betas, optimization.weight_decay, optimization.warmup_steps) == ((0.9, 0.95), 0.0, 50)
+
+
+def test_settings_that_contradict_each_other(recipe: Path) -> None:
+    for overrides, expected in (
+        (
+            ["rewards.overlong_tokens=4"],
+            "rewards.overlong_tokens = 4: only works with rewards.truncated: penalise; set that or 0",
+        ),
+        (
+            ["rewards.overlong_tokens=8", "rewards.truncated=penalise"],
+            "rewards.overlong_tokens = 8: must be less than rollout.max_new_tokens = 8; lower it",
+        ),
+        (
+            ["algorithm.filter_by=accuracy"],
+            "algorithm.filter_by = 'accuracy': is not 'reward' or one of ['acc']; choose one of them",
+        ),
+        (
+            ["algorithm.kl_target=0.1"],
+            "algorithm.kl_target = 0.1: needs a coefficient to start from; set algorithm.kl above 0",
+        ),
+        (["algorithm.kl_in=reward"], "algorithm.kl_in = 'reward': needs a coefficient; set algorithm.kl"),
+        (
+            ["algorithm.correction.low=3"],
+            "algorithm.correction.low = 3.0: is above algorithm.correction.high = 2; swap them",
+        ),
+        (
+            ["critic.lr=1e-3", "critic.minibatches=7"],
+            "critic.minibatches = 7: is more than trainer.prompts_per_step = 6; a group is never cut, so lower it",
+        ),
+        (
+            ["critic.lr=1e-3", "critic.tokens_per_pack=20"],
+            "critic.tokens_per_pack = 20: cannot hold one rollout of data.max_prompt_tokens + rollout.max_new_tokens = "
+            "24 tokens; set it to at least 24",
+        ),
+    ):
+        assert message(recipe, *overrides) == f"command line: {expected}"
 
 
 def test_unknown_key(recipe: Path) -> None:

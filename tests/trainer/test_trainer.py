@@ -23,7 +23,7 @@ from r1zero.types import Batch, Sample, TokenLogprobs, TokenLoss
 from ..conftest import ByteTokenizer, random_samples, small_model
 
 SAMPLES = random_samples([(6, [5, 3, 8, 2]), (3, [4, 4]), (9, [7, 1])], masked=True)
-GRPO = build(Algorithm(group_size=4, entropy=0.01)).loss
+GRPO = build(Algorithm(name="grpo", group_size=4, entropy=0.01)).loss
 
 
 class SavableTokenizer(ByteTokenizer):
@@ -52,13 +52,13 @@ def worst(left: dict[str, Tensor], right: dict[str, Tensor]) -> float:
 def test_packs_without_advantages_have_no_gradient(model: Any) -> None:
     """What `learns_from` promises: left out of the backward pass, the gradient and the metrics are the same."""
     trainer = trainer_of(model)
-    plain = build(Algorithm(group_size=4, kl=None))
+    plain = build(Algorithm(name="grpo", group_size=4, kl=None))
     flat = [replace(sample, advantages=np.zeros_like(sample.advantages)) for sample in SAMPLES[:4]]
     packs = pack([*flat, *SAMPLES[4:]], tokens_per_pack=1000)
     learning, rest = packs
     assert plain.learns_from(learning) and not plain.learns_from(rest)
-    assert build(Algorithm(group_size=4, kl=None, entropy=0.01)).learns_from(rest)
-    assert build(Algorithm(group_size=4, kl=0.1)).learns_from(rest)
+    assert build(Algorithm(name="grpo", group_size=4, kl=None, entropy=0.01)).learns_from(rest)
+    assert build(Algorithm(name="grpo", group_size=4, kl=0.1)).learns_from(rest)
     both = trainer.forward_backward(rest, plain.loss)
     assert (
         max(float(master.grad.abs().max()) for master in trainer.masters.masters.values() if master.grad is not None)

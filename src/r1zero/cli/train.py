@@ -38,6 +38,6 @@ def train(recipe: Recipe, *, resume: bool) -> None:
     chosen = device.select(recipe.run.device, recipe.model.dtype, recipe.run.threads, recipe.run.deterministic)
     with Stop() as stop, open_scorer(recipe, chosen) as pool:
         parts = build(recipe, chosen, folder, pool)
-        with Session(recipe, folder, chosen, parts.trainer, stop) as session:
+        with Session(recipe, folder, chosen, parts, stop) as session:
             loop.train(parts, session)
     write_report(folder.path)

@@ -1,12 +1,13 @@
 """Recipes: a strict schema (`schema.py`) and YAML with composition and overrides (`load.py`)."""
 
+from r1zero.config.algorithm import Algorithm, Correction
 from r1zero.config.curation import CurateRecipe
 from r1zero.config.load import dump, find_recipe, load
 from r1zero.config.prepare import PrepareRecipe
 from r1zero.config.rewards import Judge, ProcessReward, RewardModel, Rewards
 from r1zero.config.schema import (
-    Algorithm,
     Corpus,
+    Critic,
     Data,
     Evaluation,
     Logging,
@@ -24,6 +25,8 @@ from r1zero.config.schema import (
 __all__ = [
     "Algorithm",
     "Corpus",
+    "Correction",
+    "Critic",
     "CurateRecipe",
     "Data",
     "Evaluation",

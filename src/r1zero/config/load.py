@@ -53,11 +53,12 @@ def find_recipe(path: str | Path) -> Path:
     given = Path(path)
     if given.is_dir() and (given / "config.yaml").exists():
         return given / "config.yaml"
-    for candidate in (given, RECIPES / given.name, RECIPES / f"{given.name}.yaml"):
+    for candidate in (given, RECIPES / f"{given}.yaml", RECIPES / given, RECIPES / given.name):
         if candidate.is_file():
             return candidate
-    names = [file.stem for file in RECIPES.glob("*.yaml")]
-    raise UsageError(f"recipe '{path}': no such file{suggest(given.stem, names)}")
+    names = [str(file.relative_to(RECIPES).with_suffix("")) for file in RECIPES.rglob("*.yaml")]
+    word = given.stem if given.is_absolute() else str(given.with_suffix(""))
+    raise UsageError(f"recipe '{path}': no such file{suggest(word, names)}")
 
 
 class _Loader(yaml.SafeLoader):

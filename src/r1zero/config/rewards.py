@@ -71,3 +71,12 @@ class Rewards(Section):
     """Scores for the verifier `process_reward`."""
     judge: Judge | None = None
     """Re-checks what the accuracy verifiers reject."""
+    truncated: Literal["zero", "mask", "penalise"] = "zero"
+    """Training on a response cut off at rollout.max_new_tokens: it earns nothing (a reward above 0 becomes 0); its
+    tokens are not learned from, though its reward counts in its group; or it keeps its reward less
+    truncated_penalty."""
+    truncated_penalty: float = Field(default=1.0, ge=0)
+    """What `truncated: penalise` subtracts."""
+    overlong_tokens: int = Field(default=0, ge=0)
+    """With `truncated: penalise`, the penalty grows linearly from 0 over the last so many tokens before
+    rollout.max_new_tokens (DAPO's soft overlong punishment); 0 penalises truncated responses only."""

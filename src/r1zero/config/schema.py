@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
+from r1zero.config.algorithm import Algorithm
 from r1zero.config.rewards import Rewards
 from r1zero.config.section import Section
 from r1zero.device import DeviceKind, DtypeName
@@ -27,6 +28,11 @@ SYNONYMS = {  # what users of TRL, verl, OpenRLHF and MindSpeed-RL call our keys
     "clip_ratio": "clip_low",
     "epsilon": "clip_low",
     "epsilon_high": "clip_high",
+    "cliprange_value": "value_clip",
+    "lam": "gae_lambda",
+    "kl_ctrl_type": "kl_target",
+    "loss_agg_mode": "loss_mean",
+    "overlong_buffer_len": "overlong_tokens",
     "entropy_coeff": "entropy",
     "max_completion_length": "max_new_tokens",
     "max_tokens": "max_new_tokens",
@@ -178,22 +184,6 @@ class Evaluation(Source):
     """Also answer every problem once at temperature 0."""
 
 
-class Algorithm(Section):
-    name: str = "grpo"
-    group_size: int = Field(ge=1)
-    """Rollouts per prompt."""
-    kl: float | None = Field(default=None, ge=0)
-    """Coefficient of the KL loss against the frozen start weights; 0 only measures it; null loads no reference."""
-    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
-    clip_low: float = Field(default=0.2, ge=0, lt=1)
-    clip_high: float = Field(default=0.2, ge=0)
-    entropy: float = 0.0
-    """Coefficient of the entropy bonus."""
-    loss_mean: Literal["token", "sequence", "constant"] = "token"
-    """What the loss is a mean over, always over the whole optimizer step: its tokens; its sequences, each the mean of
-    its tokens; or its sequences, each the sum of its tokens over rollout.max_new_tokens (Dr. GRPO)."""
-
-
 class Rollout(Section):
     engine: Literal["native"] = "native"
     temperature: float = Field(default=1.0, gt=0)
@@ -233,6 +223,18 @@ class Trainer(Optimization):
     """Passes over a step's rollouts."""
 
 
+class Critic(Optimization):
+    path: str = ""
+    """A causal LM, which gets a fresh head, or a reward model (sequence classification, one label); empty is
+    model.path."""
+    minibatches: int = Field(default=1, ge=1)
+    """Optimizer steps per pass over a step's rollouts."""
+    epochs: int = Field(default=1, ge=1)
+    """Passes over a step's rollouts."""
+    value_clip: float | None = Field(default=0.2, gt=0)
+    """Largest useful change of a value within a step; null does not clip."""
+
+
 class PretrainTrainer(Optimization):
     samples_per_step: int = Field(ge=1)
     """Documents per optimizer step, global."""
@@ -253,6 +255,7 @@ class Recipe(Section):
     algorithm: Algorithm
     rollout: Rollout
     trainer: Trainer
+    critic: Critic | None = None
     logging: Logging = Logging()
 
     def updates_per_step(self) -> int:
@@ -270,7 +273,15 @@ class Recipe(Section):
         )
 
     def conflicts(self) -> Conflicts:
-        found = self.data.conflicts()
+        return [
+            *self.data.conflicts(),
+            *self._batch_conflicts(),
+            *self._reward_conflicts(),
+            *self._algorithm_conflicts(),
+        ]
+
+    def _batch_conflicts(self) -> Conflicts:
+        found: Conflicts = []
         prompts, minibatches = self.trainer.prompts_per_step, self.trainer.minibatches
         if prompts % minibatches:
             found.append(
@@ -279,16 +290,31 @@ class Recipe(Section):
                     f"does not divide trainer.prompts_per_step = {prompts}; choose one of {_divisors(prompts)}",
                 )
             )
-        longest = self.data.max_prompt_tokens + self.rollout.max_new_tokens
-        if self.trainer.tokens_per_pack < longest:
+        if self.critic is not None and self.critic.minibatches > prompts:
             found.append(
                 (
-                    "trainer.tokens_per_pack",
-                    f"cannot hold one rollout of data.max_prompt_tokens + rollout.max_new_tokens = {longest} tokens; "
-                    f"set it to at least {longest}",
+                    "critic.minibatches",
+                    f"is more than trainer.prompts_per_step = {prompts}; a group is never cut, so lower it",
                 )
             )
-        named = {*self.rewards.verifier_function, *(name for source in self.data.sources for name in source.verifiers)}
+        longest = self.data.max_prompt_tokens + self.rollout.max_new_tokens
+        for section, settings in (("trainer", self.trainer), ("critic", self.critic)):
+            if settings is not None and settings.tokens_per_pack < longest:
+                found.append(
+                    (
+                        f"{section}.tokens_per_pack",
+                        f"cannot hold one rollout of data.max_prompt_tokens + rollout.max_new_tokens = {longest} "
+                        f"tokens; set it to at least {longest}",
+                    )
+                )
+        return found
+
+    def _reward_conflicts(self) -> Conflicts:
+        found: Conflicts = []
+        names, weights = self.rewards.verifier_function, len(self.rewards.verifier_weight)
+        if len(names) != weights:
+            found.append(("rewards.verifier_weight", f"has {weights} values for {len(names)} verifiers; give one each"))
+        named = {*names, *(name for source in self.data.sources for name in source.verifiers)}
         for name in ("reward_model", "process_reward"):
             used, described = name in named, getattr(self.rewards, name) is not None
             if used and not described:
@@ -298,9 +324,29 @@ class Recipe(Section):
         process = self.rewards.process_reward
         if process is not None and bool(process.good_token) != bool(process.bad_token):
             found.append(("rewards.process_reward.good_token", "needs a bad_token to be compared with, and vice versa"))
-        names, weights = len(self.rewards.verifier_function), len(self.rewards.verifier_weight)
-        if names != weights:
-            found.append(("rewards.verifier_weight", f"has {weights} values for {names} verifiers; give one each"))
+        overlong, longest = self.rewards.overlong_tokens, self.rollout.max_new_tokens
+        if overlong and self.rewards.truncated != "penalise":
+            found.append(("rewards.overlong_tokens", "only works with rewards.truncated: penalise; set that or 0"))
+        if overlong >= longest:
+            found.append(("rewards.overlong_tokens", f"must be less than rollout.max_new_tokens = {longest}; lower it"))
+        if self.algorithm.filter_by not in ("reward", *names):
+            found.append(("algorithm.filter_by", f"is not 'reward' or one of {list(names)}; choose one of them"))
+        return found
+
+    def _algorithm_conflicts(self) -> Conflicts:
+        found: Conflicts = []
+        settings = self.algorithm
+        if settings.kl_target is not None and not settings.kl:
+            found.append(("algorithm.kl_target", "needs a coefficient to start from; set algorithm.kl above 0"))
+        if settings.kl_in == "reward" and settings.kl is None:
+            found.append(("algorithm.kl_in", "needs a coefficient; set algorithm.kl"))
+        if settings.correction.low > settings.correction.high:
+            found.append(
+                (
+                    "algorithm.correction.low",
+                    f"is above algorithm.correction.high = {settings.correction.high:g}; swap them",
+                )
+            )
         return found
 
 

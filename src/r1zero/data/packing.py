@@ -18,21 +18,33 @@ import torch
 
 from r1zero.types import Batch, Sample, Segment
 
+# what a sample knows of each of its tokens
+_STREAMS = ("advantages", "behaviour_logprobs", "old_logprobs", "reference_logprobs", "values", "returns")
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A sample, its place among those that are packed, and the weight of each of its tokens."""
+
+    index: int
+    sample: Sample
+    weight: float
+
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """Samples of one prompt, with the weight of each token."""
+    """Samples of one prompt."""
 
     prompt_ids: np.ndarray
-    samples: list[tuple[Sample, np.ndarray]]
+    members: list[_Member]
 
     @property
     def learns(self) -> bool:
-        return any(sample.advantages.any() for sample, _ in self.samples)
+        return any(member.sample.advantages.any() for member in self.members)
 
     @property
     def tokens(self) -> int:
-        return len(self.prompt_ids) + sum(len(sample.response_ids) for sample, _ in self.samples)
+        return len(self.prompt_ids) + sum(len(member.sample.response_ids) for member in self.members)
 
 
 def pack(
@@ -48,15 +60,14 @@ def pack(
     1/(S `longest_response`) (Dr. GRPO, arXiv 2503.20783). Samples without a token to learn are left out; groups whose
     advantages are all 0 have packs of their own, since some losses need no backward pass for them.
     """
-    learnable = [sample for sample in samples if sample.mask.any()]
-    total = sum(int(sample.mask.sum()) for sample in learnable)
+    total = sum(int(sample.mask.sum()) for sample in samples)
     weigh = {
         "token": lambda sample: 1 / total,
         "sequence": lambda sample: 1 / (len(samples) * int(sample.mask.sum())),
         "constant": lambda sample: 1 / (len(samples) * longest_response),
     }[loss_mean]
-    weighted = [(sample, np.full(len(sample.mask), weigh(sample), dtype=np.float32)) for sample in learnable]
-    groups = _shared(weighted, tokens_per_pack)
+    members = [_Member(i, sample, weigh(sample)) for i, sample in enumerate(samples) if sample.mask.any()]
+    groups = _shared(members, tokens_per_pack)
     kinds = [group for group in groups if group.learns], [group for group in groups if not group.learns]
     return [_batch(bin_) for kind in kinds for bin_ in _bins(kind, tokens_per_pack)]
 
@@ -70,21 +81,33 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     return replace(batch, **moved)
 
 
-def _shared(weighted: list[tuple[Sample, np.ndarray]], limit: int) -> list[_Shared]:
+def unpack(packs: Sequence[Batch], values: Sequence[torch.Tensor], count: int) -> list[np.ndarray]:
+    """What was computed for the targets of packs, [N] each, as one array per sample of the `count` that were packed;
+    empty for a sample without a token to learn."""
+    found = [np.zeros(0, dtype=np.float32)] * count
+    for batch, of_batch in zip(packs, values, strict=True):
+        sizes = np.bincount(batch.sequence_ids.numpy(), minlength=len(batch.members))
+        parts = np.split(of_batch.cpu().numpy(), np.cumsum(sizes)[:-1])
+        for member, part in zip(batch.members, parts, strict=True):
+            found[member] = part
+    return found
+
+
+def _shared(members: list[_Member], limit: int) -> list[_Shared]:
     """Samples by prompt, in order of first appearance; a group that exceeds the limit continues with its prompt
     repeated."""
-    groups: dict[bytes, list[tuple[Sample, np.ndarray]]] = {}
-    for sample, weight in weighted:
-        groups.setdefault(sample.prompt_ids.tobytes(), []).append((sample, weight))
+    groups: dict[bytes, list[_Member]] = {}
+    for member in members:
+        groups.setdefault(member.sample.prompt_ids.tobytes(), []).append(member)
     result = []
-    for members in groups.values():
-        prompt_ids = members[0][0].prompt_ids
+    for same_prompt in groups.values():
+        prompt_ids = same_prompt[0].sample.prompt_ids
         current = _Shared(prompt_ids, [])
-        for sample, weight in members:
-            if current.samples and current.tokens + len(sample.response_ids) > limit:
+        for member in same_prompt:
+            if current.members and current.tokens + len(member.sample.response_ids) > limit:
                 result.append(current)
                 current = _Shared(prompt_ids, [])
-            current.samples.append((sample, weight))
+            current.members.append(member)
         result.append(current)
     return result
 
@@ -115,7 +138,7 @@ def _batch(groups: list[_Shared]) -> Batch:
         positions.append(np.arange(size))
         offset += size
         responses = []
-        for sample, _ in group.samples:
+        for sample in (member.sample for member in group.members):
             length = len(sample.response_ids)
             tokens.append(sample.response_ids)
             positions.append(np.arange(size, size + length))
@@ -125,16 +148,21 @@ def _batch(groups: list[_Shared]) -> Batch:
             responses.append((offset, length))
             offset += length
         segments.append(Segment(start, size, tuple(responses)))
-    members = [member for group in groups for member in group.samples]
+    members = [member for group in groups for member in group.members]
+    sizes = [int(member.sample.mask.sum()) for member in members]
     return Batch(
         token_ids=torch.from_numpy(np.concatenate(tokens)).long(),
         positions=torch.from_numpy(np.concatenate(positions)).long(),
         segments=tuple(segments),
         predictors=torch.from_numpy(np.concatenate(predictors)).long(),
-        targets=torch.from_numpy(np.concatenate([sample.response_ids[sample.mask] for sample, _ in members])).long(),
-        weight=torch.from_numpy(np.concatenate([weight[sample.mask] for sample, weight in members])),
-        advantages=torch.from_numpy(np.concatenate([sample.advantages[sample.mask] for sample, _ in members])),
-        behaviour_logprobs=torch.from_numpy(
-            np.concatenate([sample.behaviour_logprobs[sample.mask] for sample, _ in members])
-        ),
+        targets=_joined(members, "response_ids").long(),
+        members=tuple(member.index for member in members),
+        sequence_ids=torch.from_numpy(np.repeat(np.arange(len(members)), sizes)),
+        weight=torch.from_numpy(np.repeat(np.array([member.weight for member in members], np.float32), sizes)),
+        **{name: _joined(members, name) for name in _STREAMS if getattr(members[0].sample, name) is not None},
     )
+
+
+def _joined(members: Sequence[_Member], name: str) -> torch.Tensor:
+    """One array of every sample at its learnable tokens, one sample after another: [N]."""
+    return torch.from_numpy(np.concatenate([getattr(member.sample, name)[member.sample.mask] for member in members]))

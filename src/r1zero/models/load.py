@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -50,23 +51,33 @@ def hidden_states(model: Any, token_ids: Tensor, positions: Tensor, plan: object
     return output.last_hidden_state[0]
 
 
-@torch.no_grad()
 def check_forward(model: Any, path: str) -> None:
-    """Compare our packed forward with the model's own on a small pack, then leave our attention switched on.
+    """Compare our packed logits with the model's own on a small pack, then leave our attention switched on.
 
     A family with another kind of attention, position or output layer fails here, before a run has cost anything.
     """
+    check_pack(
+        model,
+        path,
+        own=lambda sequences: model(input_ids=sequences, use_cache=False).logits,
+        ours=lambda hidden: lm_head(model).logits(hidden),
+    )
+
+
+@torch.no_grad()
+def check_pack(model: Any, path: str, own: Callable[[Tensor], Tensor], ours: Callable[[Tensor], Tensor]) -> None:
+    """Compare what a model makes of two sequences [2, 8] -> [2, 8, ...] with what we make of their hidden states
+    [T, d] -> [T, ...] in a pack. Raises UsageError where they differ."""
     # a prompt of 4 tokens with two responses of 4: a model that ignored our plan would take it for one sequence of 12
     vocabulary = model.config.get_text_config().vocab_size
     token_ids = (torch.arange(12, device=model.device) * 7919 + 11) % vocabulary
-    sequences = torch.stack((token_ids[:8], torch.cat((token_ids[:4], token_ids[8:]))))
-    first, second = model(input_ids=sequences, use_cache=False).logits.float()
+    first, second = own(torch.stack((token_ids[:8], torch.cat((token_ids[:4], token_ids[8:]))))).float()
     expected = torch.cat((first, second[4:]))
     positions = torch.tensor([*range(8), *range(4, 8)], device=model.device)
     try:
         model.set_attn_implementation(IMPLEMENTATION)
         hidden = hidden_states(model, token_ids, positions, PackPlan([Segment(0, 4, ((4, 4), (8, 4)))]))
-        difference = (lm_head(model).logits(hidden) - expected).abs().max() / expected.abs().max()
+        difference = (ours(hidden) - expected).abs().max() / expected.abs().max()
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise UsageError(f"model.path = '{path}': {type(model).__name__} is not supported: {error}") from error
     if not difference <= _TOLERANCE[model.dtype]:

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from r1zero.algorithms.base import Loss
 from r1zero.config import Optimization
 from r1zero.data.packing import to_device
 from r1zero.log import log
 from r1zero.models.forward import token_logprobs
 from r1zero.trainer.optim import MasterWeights, adamw, clip_gradients, learning_rate
-from r1zero.types import Batch
+from r1zero.types import Batch, TokenLoss
+
+Prediction = TypeVar("Prediction")  # what a model says of a batch's targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,9 @@ class Update:
     skipped: bool
 
 
-class Trainer:
-    """Trains a transformers model in place. `temperature` is the sampling temperature: the policy is
-    softmax(logits / temperature) everywhere."""
+class Trainer(Generic[Prediction]):
+    """Trains a transformers model in place. `predict` is the model's forward pass over a batch; losses are functions of
+    what it returns."""
 
     def __init__(
         self,
@@ -46,18 +47,19 @@ class Trainer:
         settings: Optimization,
         *,
         total_updates: int,
-        temperature: float = 1.0,
+        predict: Callable[[Any, Batch], Prediction] = token_logprobs,  # pyright: ignore[reportArgumentType]
         gradient_checkpointing: bool = False,
     ) -> None:
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
-        self.total_updates, self.temperature = total_updates, temperature
+        self.total_updates = total_updates
         self.masters = MasterWeights(model)
         self.optimizer = adamw(self.masters.masters, settings)
         self.updates = 0
+        self._predict = predict
         if gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
-    def forward_backward(self, batch: Batch, loss: Loss) -> dict[str, float]:
+    def forward_backward(self, batch: Batch, loss: Callable[[Prediction, Batch], TokenLoss]) -> dict[str, float]:
         """Add one pack's gradient. Returns its share of the loss and of the loss's metrics; the shares of all packs of
         a step add up to the step's means."""
         self.model.train()
@@ -66,14 +68,14 @@ class Trainer:
         return shares
 
     @torch.no_grad()
-    def forward(self, batch: Batch, loss: Loss) -> dict[str, float]:
+    def forward(self, batch: Batch, loss: Callable[[Prediction, Batch], TokenLoss]) -> dict[str, float]:
         """The same shares without the gradient: for a pack that has none."""
         self.model.train()
         return self._shares(batch, loss)[1]
 
-    def _shares(self, batch: Batch, loss: Loss) -> tuple[Tensor, dict[str, float]]:
+    def _shares(self, batch: Batch, loss: Callable[[Prediction, Batch], TokenLoss]) -> tuple[Tensor, dict[str, float]]:
         batch = to_device(batch, self.model.device)
-        result = loss(token_logprobs(self.model, batch, self.temperature), batch)
+        result = loss(self._predict(self.model, batch), batch)
         total = (result.value * batch.weight).sum()
         shares = {name: float((value * batch.weight).sum()) for name, value in result.metrics.items()}
         return total, {"loss": float(total.detach()), **shares}
@@ -95,10 +97,10 @@ class Trainer:
         return Update(norm, lr, skipped)
 
     @torch.no_grad()
-    def logprobs(self, batch: Batch) -> Tensor:
-        """Log-probabilities [N] of a pack's targets under the current weights."""
+    def predict(self, batch: Batch) -> Prediction:
+        """What the current weights say of a pack's targets."""
         self.model.eval()
-        return token_logprobs(self.model, to_device(batch, self.model.device), self.temperature).logprobs
+        return self._predict(self.model, to_device(batch, self.model.device))
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """The compute weights, by their Hugging Face names."""

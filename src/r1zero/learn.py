@@ -1,0 +1,125 @@
+"""From a step's groups to new weights: measure, advantages, packs, updates of the policy and of the critic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from statistics import fmean
+
+import numpy as np
+from torch import Tensor
+
+from r1zero import config, samples
+from r1zero.algorithms import Algorithm
+from r1zero.algorithms.losses import clipped_value_loss
+from r1zero.build import Parts
+from r1zero.data.packing import pack, unpack
+from r1zero.samples import Measured
+from r1zero.session import Session
+from r1zero.trainer.trainer import Prediction, Trainer, frozen_logprobs
+from r1zero.types import Batch, Group, Sample, TokenLoss
+
+
+def to_samples(
+    parts: Parts, session: Session, algorithm: Algorithm, groups: Sequence[Group]
+) -> tuple[list[list[Sample]], dict[str, float]]:
+    """The groups with advantages, and what happened on the way."""
+    recipe = parts.recipe
+    drafts = samples.drafts(groups, recipe.rewards)
+    measured = measure(parts, session, algorithm, drafts)
+    experience = samples.experience(groups, drafts, measured, recipe, algorithm)
+    credit = algorithm.advantages(experience)
+    finished = iter(samples.finished(drafts, measured, credit))
+    metrics = samples.metrics(
+        groups, experience, credit, recipe.rewards, recipe.rollout.max_new_tokens, version=session.done
+    )
+    return [[next(finished) for _ in group.rollouts] for group in groups], metrics
+
+
+def measure(parts: Parts, session: Session, algorithm: Algorithm, drafts: Sequence[Sample]) -> Measured:
+    """Forward passes over the drafts by the models that the step needs: the policy only if its log-probabilities enter
+    the reward, or if the rollouts feed more than one update."""
+    recipe = parts.recipe
+    found: dict[str, list[np.ndarray]] = {}
+
+    def note(name: str, phase: str, settings: config.Optimization, says: Callable[[Batch], Tensor]) -> None:
+        with session.clock(phase):
+            packs = pack(drafts, tokens_per_pack=settings.tokens_per_pack)
+            found[name] = unpack(packs, [says(batch) for batch in packs], len(drafts))
+
+    if recipe.updates_per_step() > 1 or algorithm.penalises_kl:
+        note("old_logprobs", "old_logprobs", recipe.trainer, lambda batch: parts.trainer.predict(batch).logprobs)
+    if (reference := parts.reference) is not None:
+        temperature = recipe.rollout.temperature
+        says = partial(frozen_logprobs, reference, temperature=temperature)
+        note("reference_logprobs", "reference", recipe.trainer, says)
+    if (critic := parts.critic) is not None:
+        note("values", "values", critic.settings, lambda batch: critic.predict(batch).values)
+    return Measured(**found)
+
+
+def split(groups: Sequence[list[Sample]], count: int) -> list[list[Sample]]:
+    """Whole groups in `count` parts of nearly equal size."""
+    bounds = np.linspace(0, len(groups), count + 1).astype(int)
+    return [[sample for group in groups[start:end] for sample in group] for start, end in pairwise(bounds)]
+
+
+def to_minibatches(recipe: config.Recipe, algorithm: Algorithm, groups: Sequence[list[Sample]]) -> list[list[Batch]]:
+    """The packs of each optimizer step of one epoch."""
+    return [
+        pack(
+            part,
+            tokens_per_pack=recipe.trainer.tokens_per_pack,
+            loss_mean=algorithm.mean,
+            longest_response=recipe.rollout.max_new_tokens,
+        )
+        for part in split(groups, recipe.trainer.minibatches)
+    ]
+
+
+def update(
+    trainer: Trainer[Prediction],
+    minibatches: Sequence[Sequence[Batch]],
+    loss: Callable[[Prediction, Batch], TokenLoss],
+    learns_from: Callable[[Batch], bool],
+) -> dict[str, float]:
+    """One optimizer step per minibatch; returns means over the optimizer steps: the loss as it is, what is measured
+    beside it by the same weights, made to sum to 1."""
+    collected: dict[str, list[float]] = {}
+    skipped = 0
+    for packs in filter(None, minibatches):
+        learning = [batch for batch in packs if learns_from(batch)] or packs[:1]
+        rest = [batch for batch in packs if batch not in learning]
+        shares = [trainer.forward_backward(batch, loss) for batch in learning]
+        shares += [trainer.forward(batch, loss) for batch in rest]
+        done = trainer.step()
+        skipped += done.skipped
+        total = sum(float(batch.weight.sum()) for batch in packs)
+        means = {name: sum(share[name] for share in shares) / total for name in shares[0]}
+        means["loss"] *= total
+        for name, value in {**means, "grad_norm": done.grad_norm, "lr": done.lr}.items():
+            collected.setdefault(name, []).append(value)
+    return {**{name: fmean(values) for name, values in collected.items()}, "updates/skipped": skipped}
+
+
+def update_policy(
+    parts: Parts, session: Session, algorithm: Algorithm, minibatches: list[list[Batch]]
+) -> dict[str, float]:
+    with session.clock("update"):
+        every = minibatches * parts.recipe.trainer.epochs
+        return update(parts.trainer, every, algorithm.loss, algorithm.learns_from)
+
+
+def update_critic(parts: Parts, session: Session, groups: Sequence[list[Sample]]) -> dict[str, float]:
+    """The critic's own optimizer steps on the same samples."""
+    settings = parts.recipe.critic
+    if parts.critic is None or settings is None:
+        return {}
+    with session.clock("critic"):
+        minibatches = [
+            pack(part, tokens_per_pack=settings.tokens_per_pack) for part in split(groups, settings.minibatches)
+        ]
+        loss = partial(clipped_value_loss, clip=settings.value_clip)
+        metrics = update(parts.critic, minibatches * settings.epochs, loss, lambda _: True)
+    return {f"critic/{name}": value for name, value in metrics.items()}

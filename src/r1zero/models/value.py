@@ -1,0 +1,71 @@
+"""The critic: a trunk with one number per token, in transformers' sequence-classification layout. So a reward model can
+be a critic, and a saved critic can be loaded as one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from r1zero.errors import UsageError
+from r1zero.models import fetch
+from r1zero.models.attention import PackPlan
+from r1zero.models.load import check_pack, hidden_states
+from r1zero.types import Batch, TokenValues
+
+_HEAD = "score.weight"
+
+
+def load_critic(
+    path: str, *, dtype: torch.dtype, device: torch.device, seed: int, trust_remote_code: bool = False
+) -> Any:
+    """A model with a value head, attending by our plans.
+
+    A reward model keeps its head; a causal LM gets a new one, normal with standard deviation 1 / (d + 1) (as
+    Open-Reasoner-Zero), drawn from `seed`. Raises UsageError when there is nothing to load, or when its head is not one
+    linear layer with one output.
+    """
+    from transformers import AutoModelForSequenceClassification
+    from transformers.utils import logging as their_log
+
+    verbosity = their_log.get_verbosity()
+    their_log.set_verbosity_error()  # it warns of the missing head, which is what we ask for
+    try:
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
+            fetch.resolve(path),
+            num_labels=1,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"critic.path = '{path}': neither a causal LM nor a reward model with one label: {reason}"
+        ) from None
+    finally:
+        their_log.set_verbosity(verbosity)
+    missing = set(loading["missing_keys"])
+    if missing - {_HEAD}:
+        raise UsageError(f"critic.path = '{path}': the model has no {sorted(missing - {_HEAD})[0]}; choose another")
+    if _HEAD in missing:
+        generator = torch.Generator().manual_seed(seed)
+        width = model.score.weight.shape[1]
+        with torch.no_grad():
+            model.score.weight.copy_(torch.randn(1, width, generator=generator) / (width + 1))
+    model = model.to(device).eval()
+    check_pack(
+        model,
+        path,
+        own=lambda sequences: model.score(model.base_model(input_ids=sequences, use_cache=False).last_hidden_state),
+        ours=lambda hidden: model.score(hidden).float(),
+    )
+    return model
+
+
+def token_values(model: Any, batch: Batch) -> TokenValues:
+    """The value [N] before each of a pack's targets: of the state in which it is chosen."""
+    hidden = hidden_states(model, batch.token_ids, batch.positions, PackPlan(batch.segments))
+    values: Tensor = model.score(hidden[batch.predictors])
+    return TokenValues(values[:, 0].float())
