@@ -18,7 +18,7 @@ SHARED = Path(__file__).parent.parent.parent / "shared"
 
 @pytest.fixture(autouse=True, scope="session")
 def _threads() -> None:
-    device.select("cpu", "fp32")
+    device.select("cpu", "fp32", threads=1)
 
 
 def small_model(

@@ -44,7 +44,7 @@ def run(folder: Path, *overrides: str, engine: type[Truthful] = Truthful) -> lis
     """The metrics of a run of two steps."""
     recipe = load(Recipe, write_recipe(folder), ["run.steps=2", *overrides])
     run_folder = RunFolder.create(folder / "run", resume=False)
-    chosen = device.select("cpu", "fp32", deterministic=True)
+    chosen = device.select("cpu", "fp32", threads=1, deterministic=True)
     with Stop() as stop, ScorerPool.of(recipe.rewards) as pool:
         parts = build(recipe, chosen, run_folder, pool)
         object.__setattr__(parts, "engine", engine(parts.trainer.tokenizer, ANSWERS))

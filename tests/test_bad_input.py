@@ -174,7 +174,7 @@ def test_a_hostile_answer_is_a_timeout_and_the_run_continues(tmp_path: Path) -> 
     changes += ["run.steps=2", "trainer.prompts_per_step=1"]
     recipe = load(Recipe, write_recipe(tmp_path), changes)
     folder = RunFolder.create(tmp_path / "run", resume=False)
-    chosen = device.select("cpu", "fp32")
+    chosen = device.select("cpu", "fp32", threads=1)
     with Stop() as stop, ScorerPool.of(recipe.rewards) as pool:
         parts = build(recipe, chosen, folder, pool)
         engine = ScriptedEngine(

@@ -132,7 +132,7 @@ def test_prompts_that_are_in_the_held_out_set_are_not_trained_on(tmp_path: Path)
     loaded = load(Recipe, recipe)
     folder = RunFolder.create(tmp_path / "run", resume=False)
     with ScorerPool.of(loaded.rewards) as pool:
-        parts = build(loaded, device.select("cpu", "fp32"), folder, pool)
+        parts = build(loaded, device.select("cpu", "fp32", threads=1), folder, pool)
     assert parts.evaluator is not None and len(parts.evaluator.prompts) == 60 and len(parts.prompts) == 4
     assert not texts(parts.prompts) & texts(parts.evaluator.prompts)
     assert "the question is in the held-out set" in folder.quarantine.read_text()

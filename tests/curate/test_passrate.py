@@ -66,7 +66,7 @@ class Halves(ScriptedEngine):
 @pytest.fixture
 def sampler(tmp_path: Path) -> Iterator[tuple[Sampler, list[Prompt]]]:
     recipe = load(Recipe, write_recipe(tmp_path))
-    policy = load_policy(recipe, device.select("cpu", "fp32"))
+    policy = load_policy(recipe, device.select("cpu", "fp32", threads=1))
     prompts, _ = to_prompts(
         problems(*(f"1{n}+22+33=?" for n in range(6)), answer="7"), recipe.data, policy.tokenizer, policy.rendered
     )
@@ -159,7 +159,7 @@ def test_the_step_with_the_miniature(tmp_path: Path) -> None:
 def test_without_a_verifier_of_accuracy(tmp_path: Path) -> None:
     changes = ["rewards.verifier_function=[strict_format]", "rewards.verifier_weight=[1.0]"]
     recipe = load(Recipe, write_recipe(tmp_path), changes)
-    policy = load_policy(recipe, device.select("cpu", "fp32"))
+    policy = load_policy(recipe, device.select("cpu", "fp32", threads=1))
     with ScorerPool.of(recipe.rewards) as pool:
         with pytest.raises(UsageError, match="none measures accuracy; a pass rate needs one, such as acc"):
             Sampler.of(recipe, policy, ScriptedEngine(policy.tokenizer, []), pool, 4, tmp_path)

@@ -23,7 +23,7 @@ TOKENIZER = Path(config.__file__).parent.parent / "models" / "tiny"
 PROBLEM = Problem(id="p", question="1+2=?", answer="3", source="test")
 CHAT = Problem(id="p", question=(Message("user", "1+2=?"),), answer="3", source="test")
 TEXTS = ["3", "It is 1+2=3.", "No.", ""]
-CPU = device.select("cpu", "fp32")
+CPU = device.select("cpu", "fp32", threads=1)
 
 
 def _saved(folder: Path, auto: Any, labels: int = 1, template: str | None = None) -> str:
