@@ -108,12 +108,13 @@ _NONE = np.zeros(0, np.int32)
 def encode_rows(rows: Iterable[Row], handler: Handler, encoder: Encoder, seq_length: int | None) -> Encoded:
     """A chunk's rows as fields. Rows that cannot be used become rejections, in order; rows with a field of `seq_length`
     tokens or more are rejected as too long."""
+    reads = handler.reads
     used: list[Row] = []
     plans: list[list[Span]] = []
     rejected: list[Rejection] = []
     for row in rows:
         try:
-            plans.append(_plan(row, handler, encoder))
+            plans.append(_plan(row, handler, encoder, reads))
             used.append(row)
         except BadRow as bad:
             rejected.append(Rejection(row.where, str(bad), row.columns))
@@ -144,11 +145,11 @@ def encode_rows(rows: Iterable[Row], handler: Handler, encoder: Encoder, seq_len
     )
 
 
-def _plan(row: Row, handler: Handler, encoder: Encoder) -> list[Span]:
+def _plan(row: Row, handler: Handler, encoder: Encoder, reads: Sequence[str]) -> list[Span]:
     if row.error:
         raise BadRow(row.error)
     spans = handler.spans(row.columns)
-    if control := encoder.control_token([row.columns.get(name) for name in handler.reads]):
+    if control := encoder.control_token([row.columns.get(name) for name in reads]):
         raise BadRow(f"the text contains the control token '{control}'")
     for piece in (piece for span in spans for piece in span if isinstance(piece, str)):
         if "\0" in piece:
