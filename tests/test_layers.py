@@ -11,7 +11,7 @@ import pytest
 
 SRC = Path(__file__).parent.parent / "src" / "r1zero"
 LAYERS = [
-    {"types", "errors"},
+    {"types", "errors", "files"},
     {"device", "log", "seeds"},
     {"config", "metrics", "interrupt"},
     {"data", "rewards", "algorithms", "models"},

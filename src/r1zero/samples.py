@@ -11,6 +11,7 @@ import torch
 from r1zero import config
 from r1zero.algorithms import Algorithm
 from r1zero.algorithms.kl import ESTIMATORS
+from r1zero.rewards.length import overlong
 from r1zero.types import Credit, Experience, Group, Rollout, Sample
 
 PerSample = Sequence[np.ndarray]  # one array per sample, over the tokens that are learned from
@@ -123,8 +124,7 @@ def _overlong(rollout: Rollout, cushion: int, longest: int) -> float:
     """0..1: how far a response reaches into the last `cushion` tokens; 1 for a truncated one."""
     if truncated(rollout):
         return 1.0
-    inside = len(rollout.completion.token_ids) - (longest - cushion)
-    return min(1.0, max(0, inside) / cushion) if cushion else 0.0
+    return overlong(len(rollout.completion.token_ids), longest, cushion) if cushion else 0.0
 
 
 def _kl_penalties(measured: Measured, settings: config.Algorithm) -> np.ndarray:

@@ -6,12 +6,12 @@ rename publishes it. What a kill leaves behind is either the complete folder or 
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+
+from r1zero.files import sha256, sync
 
 _MANIFEST = "manifest.json"
 _TEMPORARY = ".tmp-"
@@ -35,13 +35,13 @@ def publish(target: Path, fill: Callable[[Path], None]) -> None:
     fill(temporary)
     files = [file for file in sorted(temporary.rglob("*")) if file.is_file()]
     manifest = {
-        str(file.relative_to(temporary)): {"size": file.stat().st_size, "sha256": _sha256(file)} for file in files
+        str(file.relative_to(temporary)): {"size": file.stat().st_size, "sha256": sha256(file)} for file in files
     }
     (temporary / _MANIFEST).write_text(json.dumps(manifest, indent=1))
     for file in [*files, temporary / _MANIFEST, temporary]:
-        _sync(file)
+        sync(file)
     temporary.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
 
 
 def verify(folder: Path) -> None:
@@ -51,13 +51,13 @@ def verify(folder: Path) -> None:
         expected = {name: (entry["size"], entry["sha256"]) for name, entry in manifest.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"{folder}: the manifest cannot be read: {error}") from None
-    for name, (size, sha256) in expected.items():
+    for name, (size, digest) in expected.items():
         file = folder / name
         if not file.is_file():
             raise Damaged(f"{folder}: {name} is missing")
         if file.stat().st_size != size:
             raise Damaged(f"{folder}: {name} has {file.stat().st_size} bytes, expected {size}")
-        if _sha256(file) != sha256:
+        if sha256(file) != digest:
             raise Damaged(f"{folder}: {name} has changed: its SHA-256 differs from the manifest's")
 
 
@@ -87,16 +87,3 @@ def prune(root: Path, keep: int) -> None:
         folder.rename(folder.with_name(f"{_TEMPORARY}old-{folder.name}"))
     for leftover in root.glob(f"{_TEMPORARY}*"):
         shutil.rmtree(leftover)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,7 +6,6 @@ and outputs with hashes and counts.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import time
@@ -24,6 +23,7 @@ from r1zero.config.schema import Section
 from r1zero.data.curation.difficulty import BUCKET
 from r1zero.data.curation.removal import Outcome, Removal
 from r1zero.data.problems import Rejected
+from r1zero.files import sha256
 from r1zero.types import Problem
 
 _PACKAGES = ("r1zero", "datasketch", "py3langid", "math-verify", "numpy", "transformers", "torch")
@@ -65,7 +65,7 @@ def input_entry(source: TrainingSource, problems: int, rejected: Sequence[Reject
     file = Path(source.path).expanduser()
     return {
         "settings": source.model_dump(mode="json"),
-        "sha256": _sha256(file) if file.is_file() else None,
+        "sha256": sha256(file) if file.is_file() else None,
         "bytes": file.stat().st_size if file.is_file() else None,
         "rows": problems + len(rejected),
         "problems": problems,
@@ -128,7 +128,7 @@ def write_data(folder: Path, target: Path, files: Sequence[DataFile]) -> list[di
         outputs.append(
             {
                 "file": path.name,
-                "sha256": _sha256(path),
+                "sha256": sha256(path),
                 "problems": len(file.problems),
                 "weight": file.weight,
                 "question_characters": {"min": lengths[0], "median": lengths[len(lengths) // 2], "max": lengths[-1]},
@@ -271,11 +271,6 @@ def _write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
 def _flat(text: str, length: int = 100) -> str:
     flat = " ".join(text.split())
     return flat if len(flat) <= length else flat[: length - 3] + "..."
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _version(package: str) -> str | None:

@@ -3,7 +3,6 @@ can be trusted a year later. The page needs no network and no script; the same f
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections import Counter
@@ -12,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
+
+from r1zero.files import sha256
 
 _SHOWN_CHARACTERS = 4000
 _STYLE = """
@@ -79,8 +80,7 @@ def write_facts(facts: Mapping[str, Any], path: Path) -> None:
 
 
 def hash_file(file: Path) -> InputFile:
-    with file.open("rb") as stream:
-        return InputFile(str(file), file.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest())
+    return InputFile(str(file), file.stat().st_size, sha256(file))
 
 
 def quantiles(lengths: Mapping[int, int]) -> dict[str, float]:

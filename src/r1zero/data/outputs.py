@@ -19,6 +19,7 @@ import numpy as np
 from r1zero.data.card import Card, write_card, write_facts
 from r1zero.data.indexed import IndexedWriter
 from r1zero.errors import UsageError
+from r1zero.files import sync
 
 FieldData = Mapping[str, tuple[np.ndarray, np.ndarray]]  # field -> (tokens [T], lengths [N])
 
@@ -75,15 +76,15 @@ class Staging:
         targets = [self.prefix.with_name(file.name) for file in (*staged, last)]
         self.refuse_foreign(targets)
         for file in (*staged, last):
-            _sync(file)
+            sync(file)
         stale = {self.prefix.with_name(name) for name in _outputs(self.card)} - set(targets)
         self._marker.write_text(json.dumps([file.name for file in (*targets, *stale)]))
-        _sync(self._marker)
+        sync(self._marker)
         for file in (self.card, *stale):
             file.unlink(missing_ok=True)
         for file, target in zip((*staged, last), targets, strict=True):
             os.replace(file, target)
-        _sync(self.prefix.parent)
+        sync(self.prefix.parent)
         self._marker.unlink()
         return targets
 
@@ -176,11 +177,3 @@ class TableSink:
     def close(self) -> None:
         if not self._file.closed:
             self.finish()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

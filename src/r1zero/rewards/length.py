@@ -23,8 +23,13 @@ def soft_overlong(problem: Problem, text: str, *, max_tokens: int = 16384, buffe
     """0 up to max_tokens - buffer, from there linearly down to -1 at max_tokens and beyond (DAPO, equation 13)."""
     if not 0 < buffer <= max_tokens:
         raise ValueError(f"soft_overlong: buffer = {buffer}: must be positive and at most max_tokens = {max_tokens}")
-    excess = tokens(problem) - (max_tokens - buffer)
-    return Score(value=-min(max(excess / buffer, 0.0), 1.0))
+    return Score(value=-overlong(tokens(problem), max_tokens, buffer))
+
+
+def overlong(count: int, longest: int, cushion: int) -> float:
+    """0..1: how far a response of `count` tokens reaches into the last `cushion` of the `longest` allowed (arXiv
+    2503.14476, equation 13, with the sign turned)."""
+    return min(max((count - (longest - cushion)) / cushion, 0.0), 1.0)
 
 
 def cosine(
@@ -38,9 +43,8 @@ def cosine(
     max_wrong: float = -0.5,
 ) -> Score:
     """Right answers fall from max_right to min_right with the length, wrong ones rise from min_wrong to max_wrong,
-    along a
-    half cosine (Yeo et al. 2025, "Demystifying long chain-of-thought reasoning"). Past max_tokens the value stays
-    where it is; Open-R1's turns round."""
+    along a half cosine (Yeo et al. 2025, "Demystifying long chain-of-thought reasoning"). Past max_tokens the value
+    stays where it is; Open-R1's turns round."""
     verdict = judge(problem.answer, text)
     if verdict.outcome == "unverifiable":
         return Score(value=0.0, verdict="unverifiable", detail=UNVERIFIABLE)
@@ -51,8 +55,7 @@ def cosine(
 
 def group_lengths(right: Sequence[bool], lengths: Sequence[int]) -> list[float]:
     """Kimi k1.5's length reward within one prompt's responses: 0.5 - (length - min) / (max - min), and at most 0 for
-    wrong
-    answers; 0 for all if they are equally long. Open-R1 takes minimum and maximum over all prompts of a call."""
+    wrong answers; 0 for all if they are equally long. Open-R1 takes minimum and maximum over all prompts of a call."""
     low, high = min(lengths), max(lengths)
     if low == high:
         return [0.0] * len(lengths)
