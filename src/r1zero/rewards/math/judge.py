@@ -12,7 +12,8 @@ from r1zero.rewards.math import choice, symbolic
 from r1zero.rewards.math.clean import clean
 from r1zero.rewards.math.compare import equal
 from r1zero.rewards.math.extract import Found, after_reasoning, final_answer, first_turn
-from r1zero.rewards.math.structure import Formula, Text, Value, read
+from r1zero.rewards.math.structure import read
+from r1zero.rewards.math.values import Formula, Text, Value
 
 Outcome = Literal["right", "wrong", "missing", "unverifiable"]
 UNVERIFIABLE = "the reference answer cannot be parsed"
@@ -20,7 +21,7 @@ _PLAIN_NUMBER = re.compile(r"[-+]?[0-9]{1,40}(\.[0-9]{1,40})?")
 _GROUPED_NUMBER = re.compile(r"[-+]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]{1,40})?")
 _WORDS = re.compile(r"[A-Za-z]{3,}")
 _CACHED = 200  # characters of a reference that is kept
-_MARKUP = re.compile(r"\\text\s*\{([^{}]*)\}|[$\s]")
+_MARKUP = re.compile(r"\\text\s*\{([^{}]*)\}|\$|(?<!\d)\s+|\s+(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def equivalent(gold: str, answer: str) -> bool | None:
         return plain_gold == plain_answer
     letter = choice.of_reference(gold)
     if letter is not None:
-        return choice.of_response(answer, letter) == letter.letter
+        return choice.of_answer(answer, letter) == letter.letter
     reference = reference_answer(gold)
     if reference is None:
         return None
