@@ -136,6 +136,10 @@ RESPONSES = [
     ("3/4", "The dice show (1, 2) and so it is 3/4.", "right"),
     ("(1, 2)", "They meet in the point (2, 1).", "wrong"),
     ("5", "She has 5 in all.", "right"),
+    ("5", "They made 5 million dollars.", "wrong"),
+    ("\\$5,000,000", "They made 5 million dollars.", "right"),
+    ("10 miles per gallon", "It runs 10 miles per gallon.", "right"),
+    ("10 miles per gallon", "It runs at 10 miles per hour.", "wrong"),
     ("5 hours", "They need 5 in all.", "right"),
     ("4", "\\boxed 42", "wrong"),
 ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from r1zero.rewards.math.compare import equal
 from r1zero.rewards.math.structure import read
-from r1zero.rewards.math.units import unit_at
+from r1zero.rewards.math.units import unit_at, without_unit
 from r1zero.rewards.math.values import Formula, Text, Value, parts
 
 _END_OF_TURN = (
@@ -145,7 +145,7 @@ def _candidates(text: str, gold: bool) -> Iterator[str]:
             yield ", ".join(contents)
         return
     short = text.strip()
-    if len(short) <= _WHOLE and not _several_words(short) and not _prose(read(short, gold=gold)):
+    if len(short) <= _WHOLE and not _several_words(without_unit(short)) and not _prose(read(short, gold=gold)):
         yield short
         return
     for scope in _anchored(text):

@@ -19,6 +19,7 @@ Outcome = Literal["right", "wrong", "missing", "unverifiable"]
 UNVERIFIABLE = "the reference answer cannot be parsed"
 _PLAIN_NUMBER = re.compile(r"[-+]?[0-9]{1,40}(\.[0-9]{1,40})?")
 _GROUPED_NUMBER = re.compile(r"[-+]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]{1,40})?")
+_WORD = re.compile(r"[A-Za-z][a-z]{2,}")
 _WORDS = re.compile(r"[A-Za-z]{3,}")
 _CACHED = 200  # characters of a reference that is kept
 _MARKUP = re.compile(r"\\text\s*\{([^{}]*)\}|\$|(?<!\d)\s+|\s+(?!\d)")
@@ -110,7 +111,8 @@ def _same(gold: Found, answer: Found) -> bool:
     written = _letters(gold.text), _letters(answer.text)
     if written[0] and written[0] == written[1]:
         return True
-    if isinstance(gold.value, Text) and written[0].isalpha() and written[0].casefold() == written[1].casefold():
+    words = isinstance(gold.value, Text) or all(_WORD.fullmatch(text) for text in written)
+    if words and written[0].isalpha() and written[0].casefold() == written[1].casefold():
         return True
     return symbolic.equal(gold, answer)
 

@@ -29,7 +29,8 @@ _MADE: dict[str, tuple[Fraction | int, str]] = {  # name -> (how many, of what);
     "quart": (Fraction(1, 4), "gal"), "pint": (Fraction(1, 8), "gal"), "cup": (Fraction(1, 16), "gal"),
     "kmh": (1, "km*h^-1"), "mph": (1, "mi*h^-1"), "Hz": (1, "s^-1"),
     "N": (1000, "g*m*s^-2"), "J": (1, "N*m"), "W": (1, "J*s^-1"), "Pa": (1, "N*m^-2"),
-    "V": (1, "W*A^-1"), "Ω": (1, "V*A^-1"), "kJ": (1000, "J"), "kW": (1000, "W"), "MW": (10**6, "W"),
+    "V": (1, "W*A^-1"), "Ω": (1, "V*A^-1"),
+    "mpg": (1, "mi*gal^-1"), "cc": (1, "cm^3"), "kJ": (1000, "J"), "kW": (1000, "W"), "MW": (10**6, "W"),
     "kN": (1000, "N"), "kPa": (1000, "Pa"), "kV": (1000, "V"), "mA": (Fraction(1, 1000), "A"),
     "kHz": (1000, "Hz"), "MHz": (10**6, "Hz"), "kWh": (3_600_000, "J"),
     "cent": (Fraction(1, 100), "$"), "byte": (8, "bit"),
@@ -107,9 +108,8 @@ _TOKEN = re.compile(
     rf"\s*(?:(?P<power>\^\s*(?:\{{\s*(-?[1-9])\s*\}}|(-?[1-9])))|(?P<name>{_KNOWN})\.?(?![A-Za-z])|(?P<over>/|per\b)"
     rf"|\*|(?P<after>squared|cubed)|(?P<before>square|cubic|sq\.?|cu\.?|平方|立方)(?=\s*(?:{_KNOWN})))"
 )
-_POWERS = dict.fromkeys(("square", "sq", "sq.", "平方", "squared"), 2) | dict.fromkeys(
-    ("cubic", "cu", "cu.", "立方", "cubed"), 3
-)
+_SECOND, _THIRD = ("square", "sq", "sq.", "平方", "squared"), ("cubic", "cu", "cu.", "立方", "cubed")
+_POWERS: dict[str, int] = {**dict.fromkeys(_SECOND, 2), **dict.fromkeys(_THIRD, 3)}
 _START = re.compile(r"(?<=[\d)\]}π])\s*(?=[^\W\d_]|[°/])")
 _TEXT = re.compile(r"\\text\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _FRACTION = re.compile(
@@ -128,6 +128,7 @@ _PLAIN_UNIT = re.compile(
 _MULTIPLIED = re.compile(r"(thousand|million|billion|trillion)\b\s*")
 _MULTIPLIERS = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _ANGLE = re.compile(r"\\?(?:sin|cos|tan|cot|sec|csc)\b[^()+*/=,]*°$")  # the degrees belong to the function: `\tan 45°`
+_TIMES = re.compile(r"\s*(thousand|million|billion|trillion)\b")
 _ENDING = re.compile(r"\s*([A-Za-zµΩ°][A-Za-zµΩ°/^*² .-]{0,40}?\d?)(?=\s*(?:[,;!?)*]|\.\s|\.?\s*$|\n))", re.MULTILINE)
 _NUMBER = r"\d{1,15}(?:\.\d{1,15})?"
 _AMOUNT = re.compile(rf"({_NUMBER})\s*({_KNOWN})\.?(?![A-Za-z])(?:\s*,?\s*and\b|\s*,)?\s*")
@@ -273,10 +274,18 @@ def _product(powers: Mapping[str, int]) -> Unit:
 
 
 def unit_at(text: str, place: int) -> str:
-    """The known unit that ends a sentence or its part at a place behind a number: ` km/h` in `60 km/h.`, but none in
-    `5 in all`."""
-    found = _ENDING.match(text, place, place + _LONGEST)
-    return f" {found[1]}" if found and _factors(found[1]) else ""
+    """What belongs to a number before a place in prose: `million`, and the known unit that ends a sentence or its part,
+    ` km/h` in `60 km/h.`, but none in `5 in all`."""
+    scaled = _TIMES.match(text, place)
+    found = _ENDING.match(text, scaled.end() if scaled else place, place + _LONGEST)
+    unit = f" {found[1]}" if found and _factors(found[1]) else ""
+    return f" {scaled[1]}{unit}" if scaled else unit
+
+
+def without_unit(text: str) -> str:
+    """A text up to the known unit at its end: what is left of `10 miles per gallon` is no prose."""
+    known = _known_unit(text) if len(text) <= _LONGEST else None
+    return known[0] if known else text
 
 
 def amounts(text: str) -> tuple[Fraction, str] | None:
