@@ -4,7 +4,9 @@ python benchmarks/grader.py [--answers 2000] [--solutions ../shared/data/verifie
 
 The solutions are GSM8K responses with a `gold`, an `answer` and an `expected` column. Three ways to grade them take
 turns, so a slow minute of the machine hits all of them: math-verify's `parse` and `verify` as its README shows,
-`r1zero.rewards.math`, both in this one process, and the same judgement behind the grading pool.
+`r1zero.rewards.math`, both in this one process, and the same judgement behind the grading pool. Rates are per second of
+wall-clock time and process, and per second of processor time of all processes that take part, which is a core's rate
+even while the machine does something else.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+import psutil
 
 from r1zero import device
 from r1zero.rewards.math import judge
@@ -72,8 +76,17 @@ def pooled(pool: ScorerPool, rows: list[dict[str, Any]]) -> list[bool]:
     return [score.result().value == 1.0 for score in scores]
 
 
+def processor_seconds() -> float:
+    """Of this process and all it started, whether they still run or not."""
+    nurseries = psutil.Process().children()
+    workers = [worker for nursery in nurseries for worker in nursery.children()]
+    ended = sum(nursery.cpu_times().children_user + nursery.cpu_times().children_system for nursery in nurseries)
+    running = sum(process.cpu_times().user + process.cpu_times().system for process in (*nurseries, *workers))
+    return time.process_time() + ended + running
+
+
 def solutions(path: Path, pool: ScorerPool, workers: int) -> dict[str, float]:
-    """Prints rates, shares of right verdicts, and the ratio to math-verify; one turn to warm up is thrown away."""
+    """Prints rates, their ratios to math-verify's, and shares of right verdicts; one turn to warm up is thrown away."""
     rows = [json.loads(line) for line in path.open()]
     ways: dict[str, Callable[[], list[bool]]] = {
         "math-verify": lambda: naive(rows),
@@ -81,24 +94,32 @@ def solutions(path: Path, pool: ScorerPool, workers: int) -> dict[str, float]:
         "r1zero, pool": lambda: pooled(pool, rows),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
+    processor: dict[str, float] = dict.fromkeys(ways, 0.0)
     verdicts: dict[str, list[bool]] = {}
     for turn in range(TURNS + 1):
         for name, grade in ways.items():
-            start = time.perf_counter()
+            start, used = time.perf_counter(), processor_seconds()
             verdicts[name] = grade()
             if turn:
                 seconds[name].append(time.perf_counter() - start)
+                processor[name] += processor_seconds() - used
     flat: dict[str, float] = {}
-    print(f"\n| {len(rows)} solutions | processes | graded/s per process | right | against math-verify |")
-    print("|---|--:|--:|--:|--:|")
+    print(f"\n| {len(rows)} solutions | processes | graded/s per process | ratio | graded/s per core | ratio | right |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
     for name in ways:
         processes = workers if name == "r1zero, pool" else 1
         per_process = len(rows) / median(seconds[name]) / processes
+        per_core = TURNS * len(rows) / processor[name]
         agree = [said == row["expected"] for said, row in zip(verdicts[name], rows, strict=True)]
         right = sum(agree) / len(rows)
-        flat[f"solutions/{name}"], flat[f"solutions/{name}/right"] = per_process, right
+        flat[f"solutions/{name}"], flat[f"solutions/{name}/core"] = per_process, per_core
+        flat[f"solutions/{name}/right"] = right
         ratio = per_process / flat["solutions/math-verify"]
-        print(f"| {name} | {processes} | {per_process:,.0f} | {right:.4f} | {ratio:.1f}x |")
+        core_ratio = flat[f"solutions/{name}/core_ratio"] = per_core / flat["solutions/math-verify/core"]
+        print(
+            f"| {name} | {processes} | {per_process:,.0f} | {ratio:.1f}x | {per_core:,.0f} | {core_ratio:.1f}x "
+            f"| {right:.4f} |"
+        )
     flat["solutions/ratio"] = flat["solutions/r1zero"] / flat["solutions/math-verify"]
     return flat
 

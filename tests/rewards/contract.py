@@ -15,6 +15,7 @@ from r1zero.types import Message, Problem, Score
 
 PROBLEM = Problem(id="p", question="?", answer="4", source="test", extra={"when": object()})
 STUCK = f"{Path(__file__).parent / 'stuck.py'}:stuck"  # a verifier that hangs on POWER_TOWER
+SLEEPY = STUCK.removesuffix("stuck") + "sleepy"
 POWER_TOWER = "\\boxed{9^{9^{9^{9}}}}"
 CHAT = Problem(id="p", question=(Message("user", "?"),), answer="4", source="test")
 

@@ -22,7 +22,7 @@ from r1zero.rewards import foreman
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Problem, Score
 
-from .contract import POWER_TOWER, STUCK, check_scorer
+from .contract import POWER_TOWER, SLEEPY, STUCK, check_scorer
 
 
 def _problem(number: int) -> Problem:
@@ -104,6 +104,82 @@ def test_jobs_behind_a_slow_one_are_judged_once_it_is_killed() -> None:
         futures = [pool.submit(STUCK, _problem(n), POWER_TOWER if n == 3 else f"\\boxed{{{n}}}") for n in range(40)]
         verdicts = [future.result(timeout=30).verdict for future in futures]
         assert verdicts == ["timeout" if n == 3 else "graded" for n in range(40)]
+
+
+def test_the_clock_of_an_item_starts_when_its_worker_begins_it() -> None:
+    """Sent ahead or not, no item pays for those before it: all ten together take longer than one may."""
+    with ScorerPool(workers=1, timeout_seconds=1.0, memory_mib=1024) as pool:
+        fast = [pool.submit(SLEEPY, _problem(n), "0") for n in range(100)]
+        slow = [pool.submit(SLEEPY, _problem(n), "0.3") for n in range(10)]
+        late = pool.submit(SLEEPY, _problem(0), "30")
+        last = [pool.submit(SLEEPY, _problem(n), "0") for n in range(100)]
+        assert {future.result(timeout=30).verdict for future in (*fast, *slow, *last)} == {"graded"}
+        assert late.result(timeout=30) == Score(value=0.0, verdict="timeout", detail="no verdict within 1 s")
+
+
+def test_only_the_item_a_killed_worker_was_at_is_marked() -> None:
+    """Every worker holds a whole message of jobs when it is killed, and has judged some of them."""
+    with ScorerPool(workers=2, timeout_seconds=0.5, memory_mib=1024) as pool:
+        for future in [pool.submit(STUCK, _problem(n), f"\\boxed{{{n}}}") for n in range(500)]:
+            future.result(timeout=30)
+        hostile = {300, 301, 700, 1999}
+        futures = [
+            pool.submit(STUCK, _problem(n), POWER_TOWER if n in hostile else f"\\boxed{{{n + n % 2}}}")
+            for n in range(2000)
+        ]
+        scores = [future.result(timeout=60) for future in futures]
+    assert {n for n, score in enumerate(scores) if score.verdict == "timeout"} == hostile
+    assert all(score.value == (-0.5 if n % 2 else 1.0) for n, score in enumerate(scores) if n not in hostile)
+
+
+def test_submitting_while_the_farm_closes_gives_a_verdict_or_an_error() -> None:
+    pool = ScorerPool(workers=2, timeout_seconds=5.0, memory_mib=1024)
+    futures: list[Future[Score]] = []
+    refused = []
+
+    def submit() -> None:
+        try:
+            while True:
+                futures.append(pool.submit("acc", _problem(4), "\\boxed{4}"))
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=submit) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    pool.close()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert refused == ["the grading farm is closed"] * 4
+    assert futures and all(future.result(timeout=0) == Score(value=1.0) for future in futures)
+
+
+def test_ctrl_c_ends_a_run_and_its_farm_in_order() -> None:
+    """The terminal's signal goes to the whole group; verdicts under way still come, and nobody prints a traceback but
+    the run."""
+    code = (
+        "from r1zero.rewards.pool import ScorerPool\n"
+        "from r1zero.types import Problem\n"
+        "problem = Problem(id='p', question='?', answer='4', source='t')\n"
+        "with ScorerPool(workers=2, timeout_seconds=5.0, memory_mib=1024) as pool:\n"
+        f"    futures = [pool.submit({SLEEPY!r}, problem, '0.1') for _ in range(20)]\n"
+        "    futures[0].result()\n"
+        "    print('graded', flush=True)\n"
+        "    try:\n"
+        "        [future.result() for future in futures]\n"
+        "    except KeyboardInterrupt:\n"
+        "        print('interrupted', flush=True)\n"
+        "print({future.result().verdict for future in futures})\n"
+    )
+    pipe = subprocess.PIPE
+    run = subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    assert run.stdout is not None and run.stdout.readline() == "graded\n"
+    family = psutil.Process(run.pid).children(recursive=True)
+    os.killpg(run.pid, signal.SIGINT)
+    out, errors = run.communicate(timeout=60)
+    assert (out, errors, run.returncode) == ("interrupted\n{'graded'}\n", "", 0)
+    assert len(family) == 3 and not psutil.wait_procs(family, timeout=10)[1]
 
 
 def test_a_text_larger_than_any_socket_buffer(pool: ScorerPool) -> None:

@@ -38,26 +38,28 @@ def graded(count: int, seed: int, verifiers: tuple[str, ...]) -> Counter[str]:
     return verdicts
 
 
-def workers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "r1zero.rewards.worker" in " ".join(child.cmdline())]
+def farms() -> list[psutil.Process]:
+    """Nurseries and workers: a fork keeps its parent's command line."""
+    family = psutil.Process().children(recursive=True)
+    return [child for child in family if "r1zero.rewards.nursery" in " ".join(child.cmdline())]
 
 
 VERIFIERS = ("math", "acc", "base_acc", "acc_for_dapo", "orz", "multiple_choice", "numeric", "cosine", "exact_match")
 
 
 def test_random_texts() -> None:
-    before = len(workers())
+    before = len(farms())
     verdicts = graded(2000, seed=1, verifiers=VERIFIERS)
     assert set(verdicts) <= {"graded", "unverifiable"} and verdicts.total() == 2000
-    assert len(workers()) == before
+    assert len(farms()) == before
 
 
 @pytest.mark.slow
 def test_a_hundred_thousand_random_texts() -> None:
-    before = len(workers())
+    before = len(farms())
     verdicts = graded(100_000, seed=2, verifiers=VERIFIERS)
     assert verdicts["error"] == 0 and verdicts["timeout"] <= 5 and verdicts.total() == 100_000
-    assert len(workers()) == before
+    assert len(farms()) == before
 
 
 def test_generated_negatives_within_their_limits() -> None:

@@ -26,7 +26,9 @@ TEXTS = ["3", "It is 1+2=3.", "No.", ""]
 CPU = device.select("cpu", "fp32", threads=1)
 
 
-def _saved(folder: Path, auto: Any, labels: int = 1, template: str | None = None) -> str:
+def _saved(
+    folder: Path, auto: Any, labels: int = 1, template: str | None = None, architecture: str = "qwen2", **more: Any
+) -> str:
     """A small random model, in a folder of its own."""
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(TOKENIZER)
@@ -43,7 +45,7 @@ def _saved(folder: Path, auto: Any, labels: int = 1, template: str | None = None
     }
     if auto is not AutoModelForCausalLM:
         sizes["num_labels"] = labels
-    model = auto.from_config(AutoConfig.for_model("qwen2", **sizes))
+    model = auto.from_config(AutoConfig.for_model(architecture, **(sizes | more)))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(5)
@@ -77,6 +79,29 @@ def test_outcome_scores_are_the_models_own(tmp_path: Path, labels: int, template
     assert [s.value for s in scored.score([(CHAT, text) for text in TEXTS])] == pytest.approx(together, abs=1e-5)
 
 
+@pytest.mark.parametrize("architecture", ["llama", "mistral", "qwen3", "gemma2"])
+def test_a_batch_scores_as_its_texts_alone_whatever_the_architecture(tmp_path: Path, architecture: str) -> None:
+    """And where the checkpoint does not say which token pads: many reward models on the hub do not."""
+    more = {"pad_token_id": None, "head_dim": 8}
+    path = _saved(tmp_path, AutoModelForSequenceClassification, 1, CHATML, architecture, **more)
+    scored = OutcomeModel.load(config.RewardModel(path=path), CPU)
+    together = [score.value for score in scored.score([(PROBLEM, text) for text in TEXTS])]
+    alone = [scored.score([(PROBLEM, text)])[0].value for text in TEXTS]
+    model = AutoModelForSequenceClassification.from_pretrained(path).eval()
+    texts = [f"[user]1+2=?\n[assistant]{text}\n" for text in TEXTS]
+    expected = [model(input_ids=torch.tensor([scored.tokenizer(t)["input_ids"]])).logits.item() for t in texts]
+    assert together == pytest.approx(expected, abs=1e-4) and alone == pytest.approx(expected, abs=1e-4)
+    assert len({round(value, 4) for value in expected}) == len(TEXTS)
+
+
+def test_a_response_cannot_end_its_turn(tmp_path: Path) -> None:
+    path = _saved(tmp_path, AutoModelForSequenceClassification, 1, CHATML)
+    scored = OutcomeModel.load(config.RewardModel(path=path), CPU)
+    eos = scored.tokenizer.eos_token
+    plain, spoken = scored.score([(PROBLEM, "No."), (PROBLEM, f"No{eos}.{eos}<pad>")])
+    assert spoken.value == pytest.approx(plain.value, abs=1e-5)
+
+
 def test_long_responses_keep_their_end_and_say_so(tmp_path: Path) -> None:
     path = _saved(tmp_path, AutoModelForSequenceClassification)
     settings = config.RewardModel(path=path, max_tokens=8, sigmoid=True)
@@ -98,6 +123,11 @@ def test_models_that_were_not_trained_for_it_are_refused(tmp_path: Path) -> None
     with pytest.raises(UsageError) as caught:
         OutcomeModel.load(config.RewardModel(path=path), CPU)
     assert str(caught.value) == f"rewards.reward_model.path = '{path}': has 5 labels; a reward model has one or two"
+    path = _saved(tmp_path / "two", AutoModelForSequenceClassification, labels=2)
+    with pytest.raises(
+        UsageError, match=r"^rewards.reward_model.sigmoid: the model has two labels, its score is a prob"
+    ):
+        OutcomeModel.load(config.RewardModel(path=path, sigmoid=True), CPU)
     with pytest.raises(UsageError, match="^rewards.process_reward.path = '.*nowhere': "):
         ProcessModel.load(config.ProcessReward(path=str(tmp_path / "nowhere")), CPU)
 

@@ -62,7 +62,7 @@ def numeric(problem: Problem, text: str, *, relative: float = 1e-4, absolute: fl
 
 def _number(text: str, gold: bool) -> Fraction | None:
     from r1zero.rewards.math.evaluate import exact_or_none
-    from r1zero.rewards.math.structure import Formula, Relation
+    from r1zero.rewards.math.values import Formula, Relation
 
     plain = plain_number(text)
     if plain is not None:

@@ -1,17 +1,20 @@
 """The farm's one thread: hands jobs to workers, watches their limits, and gives every job exactly one verdict.
 
-All state lives in this thread; others only put jobs into `arrivals` and wake it, so nothing needs a lock. A job is in
-one of three places: arriving, waiting, or with one worker. A worker that dies gives back what it had not judged.
+All state lives in this thread; others only leave jobs in `_arrivals`, the one thing under a lock. A job is in one of
+three places: arriving, waiting, or with one worker. A worker that dies gives back what it had not judged.
+
+A message costs more than most judgements. So while there is plenty to do, jobs are sent ahead to every worker in one
+message, and verdicts are collected every millisecond and not one by one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import queue
 import selectors
 import signal
 import socket
+import threading
 import time
 from collections import deque
 from concurrent.futures import Future
@@ -23,9 +26,11 @@ from r1zero.rewards import wire
 from r1zero.rewards.nursery import Nursery
 from r1zero.types import Score
 
-_PREFETCH = 8  # jobs sent ahead to one worker, so that it does not wait for the farm after each ...
-_FAST = 0.005  # ... of a verifier that takes less than these seconds on average
+_MOST_AHEAD = 256  # jobs sent ahead to one worker, so that it does not wait for the farm after each ...
+_SECONDS_AHEAD = 0.02  # ... as many as it judges in this time ...
+_BYTES_AHEAD = 1 << 20  # ... unless they are long
 _PATIENCE = 0.1  # a worker that sits over one job for so long loses those sent ahead to others
+_GATHERING = 0.001  # seconds between two looks at the workers while there is plenty to do
 _JOBS_PER_WORKER = 5000  # then it is replaced: caches of libraries grow
 _CRASHES = 3  # a job whose worker crashed is tried again, so many times in all ...
 _KILLS = 20  # ... and one whose worker was killed from outside, which is hardly its fault, more often
@@ -43,8 +48,8 @@ class Job:
     deaths: int = 0  # of workers that were at it
 
     def line(self, number: int) -> bytes:
-        limits = json.dumps({"job": number, "seconds": self.seconds, "cpu_seconds": self.cpu_seconds}).encode()
-        return limits[:-1] + b", " + self.body[1:] + b"\n"
+        limits = b'{"job": %d, "seconds": %.6f, "cpu_seconds": %.6f, ' % (number, self.seconds, self.cpu_seconds)
+        return limits + self.body[1:] + b"\n"
 
 
 @dataclass(slots=True, eq=False)
@@ -61,7 +66,7 @@ class _Worker:
     pid: int
     socket: socket.socket
     jobs: deque[_Sent] = field(default_factory=deque)  # the first one is being judged
-    since: float = 0.0  # when the first one became the first
+    since: float = 0.0  # when the first one was begun, or a little later: this thread has to hear of it
     outgoing: bytearray = field(default_factory=bytearray)
     incoming: bytearray = field(default_factory=bytearray)
     taken: int = 0
@@ -74,18 +79,24 @@ class _Worker:
         behind = len(self.jobs) > 1 and self.jobs[-1].wanted
         return self.since + _PATIENCE if behind else float("inf")
 
+    def ready(self, now: float) -> bool:
+        """Whether it may get more: not if it sits over a job or has not read what was sent."""
+        stuck = bool(self.jobs) and now >= self.since + _PATIENCE
+        return not stuck and len(self.outgoing) < _BYTES_AHEAD
+
 
 class Foreman:
-    """`run` is the thread; `stop` and `arrivals` are for others."""
+    """`run` is the thread; `take` and `stop` are for others."""
 
     def __init__(self, *, workers: int, memory_mib: int) -> None:
-        self.arrivals: queue.SimpleQueue[Job | None] = queue.SimpleQueue()  # None: finish what there is, then end
+        self._lock = threading.Lock()
+        self._arrivals: list[Job] = []
+        self._open, self._asleep = True, False
         self._size, self._memory_mib = workers, memory_mib
         self._waiting: deque[Job] = deque()
         self._workers: list[_Worker] = []
         self._number = 0
         self._average: dict[str, float] = {}  # verifier -> seconds of a verdict, lately
-        self._stopping = False
         self._bell, self._ear = socket.socketpair()
         self._bell.setblocking(False)
         self._ear.setblocking(False)
@@ -93,16 +104,34 @@ class Foreman:
         self._selector.register(self._ear, selectors.EVENT_READ, None)
         self._nursery = Nursery(memory_mib)
 
-    def wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # already ringing
+    def take(self, job: Job) -> None:
+        """Its future will get a verdict. Raises RuntimeError after `stop`."""
+        with self._lock:
+            if not self._open:
+                raise RuntimeError("the grading farm is closed")
+            self._arrivals.append(job)
+            self._ring()
+
+    def stop(self) -> None:
+        """Finish what there is, then end."""
+        with self._lock:
+            if self._open:
+                self._open = False
+                self._ring()
+
+    def _ring(self) -> None:
+        if self._asleep:  # once is enough, and it is no small part of the cost of a job
+            self._asleep = False
             self._bell.send(b"!")
 
     def run(self) -> None:
         try:
-            while not (self._stopping and not self._waiting and not any(worker.jobs for worker in self._workers)):
+            while self._open or self._arrivals or self._waiting or any(worker.jobs for worker in self._workers):
                 self._turn()
         except Exception as error:  # a defect of the farm: nobody may wait for ever
             log.exception("the grading farm failed")
+            with self._lock:
+                self._open = False
             self._fail_everything(f"the grading farm failed: {type(error).__name__}: {error}")
         finally:
             self._nursery.close()
@@ -114,14 +143,17 @@ class Foreman:
 
     def _turn(self) -> None:
         self._hand_out()
-        alarms = [min(worker.deadline(), worker.patience()) for worker in self._workers]
-        nearest = min(alarms, default=float("inf"))
-        wait = None if nearest == float("inf") else max(0.0, nearest - time.monotonic())
-        for key, events in self._selector.select(wait):
+        if self._waiting:  # everybody is busy for a while
+            time.sleep(_GATHERING)
+        for key, events in self._selector.select(self._patience()):
             if key.data is None:
-                self._listen()
+                self._ear.recv(4096)
             elif key.data in self._workers:
                 self._attend(key.data, events)
+        with self._lock:
+            self._asleep = False
+            arrived, self._arrivals = self._arrivals, []
+        self._waiting += arrived
         now = time.monotonic()
         for worker in [worker for worker in self._workers if worker.deadline() <= now]:
             # its verdict may have come while this thread was kept from running
@@ -134,41 +166,51 @@ class Foreman:
             if worker.patience() <= now:
                 self._take_back(worker)
 
-    def _listen(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            self._ear.recv(4096)
-        with contextlib.suppress(queue.Empty):
-            while True:
-                job = self.arrivals.get_nowait()
-                if job is None:
-                    self._stopping = True
-                else:
-                    self._waiting.append(job)
+    def _patience(self) -> float | None:
+        """How long this thread may sleep, in seconds; None: until somebody wakes it."""
+        with self._lock:
+            if self._arrivals or not (self._open or any(worker.jobs for worker in self._workers)):
+                return 0.0
+            self._asleep = True
+        nearest = min((min(worker.deadline(), worker.patience()) for worker in self._workers), default=float("inf"))
+        return None if nearest == float("inf") else max(0.0, nearest - time.monotonic())
 
     def _hand_out(self) -> None:
         """Waiting jobs to the workers with the fewest, ahead of time only while there is plenty for all."""
         while self._waiting:
-            ready = [worker for worker in self._workers if worker.taken < _JOBS_PER_WORKER]
-            worker = min(ready, key=lambda worker: len(worker.jobs), default=None)
-            if worker is None or (worker.jobs and len(self._workers) < self._size):
-                try:
-                    worker = self._spawn()
-                except OSError as error:
-                    self._without_nursery(str(error))
-                    continue
-            fast = self._average.get(self._waiting[0].verifier, 1.0) < _FAST
-            ahead = min(_PREFETCH, len(self._waiting) // (2 * self._size)) if fast else 0
-            if len(worker.jobs) > ahead:
+            try:
+                worker = self._free_worker()
+            except OSError as error:
+                self._without_nursery(str(error))
+                continue
+            if worker is None or len(worker.jobs) > self._ahead():
                 return
-            self._give(worker, self._waiting.popleft())
+            self._give(worker)
 
-    def _give(self, worker: _Worker, job: Job) -> None:
-        self._number += 1
+    def _free_worker(self) -> _Worker | None:
+        """The one with the fewest jobs, or a new one. Raises OSError when none can be made."""
+        now = time.monotonic()
+        staying = [worker for worker in self._workers if worker.taken < _JOBS_PER_WORKER]
+        ready = [worker for worker in staying if worker.ready(now)]
+        worker = min(ready, key=lambda worker: len(worker.jobs), default=None)
+        if (worker is None or worker.jobs) and len(staying) < self._size:
+            return self._spawn()
+        return worker
+
+    def _ahead(self) -> int:
+        """How many jobs a worker may have besides the one that it is at, if the next waiting one comes to them."""
+        seconds = self._average.get(self._waiting[0].verifier, 1.0)
+        return min(_MOST_AHEAD, int(_SECONDS_AHEAD / max(seconds, 1e-6)), len(self._waiting) // (2 * self._size))
+
+    def _give(self, worker: _Worker) -> None:
         if not worker.jobs:
             worker.since = time.monotonic()
-        worker.jobs.append(_Sent(self._number, job))
-        worker.taken += 1
-        worker.outgoing += job.line(self._number)
+        while self._waiting and len(worker.jobs) <= self._ahead() and len(worker.outgoing) < _BYTES_AHEAD:
+            job = self._waiting.popleft()
+            self._number += 1
+            worker.jobs.append(_Sent(self._number, job))
+            worker.taken += 1
+            worker.outgoing += job.line(self._number)
         self._send(worker)
 
     def _send(self, worker: _Worker) -> None:
@@ -201,8 +243,7 @@ class Foreman:
     def _accept(self, worker: _Worker, verdict: dict[str, Any]) -> None:
         sent = worker.jobs.popleft()
         assert sent.number == verdict["job"], "a worker answers in order"
-        now = time.monotonic()
-        seconds, worker.since = now - worker.since, now
+        worker.since, seconds = time.monotonic(), verdict["seconds"]
         before = self._average.get(sent.job.verifier, seconds)
         self._average[sent.job.verifier] = 0.9 * before + 0.1 * seconds
         if sent.wanted:
@@ -263,10 +304,9 @@ class Foreman:
         self._nursery = Nursery(self._memory_mib)
 
     def _fail_everything(self, reason: str) -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                if (job := self.arrivals.get_nowait()) is not None:
-                    self._waiting.append(job)
+        with self._lock:
+            arrived, self._arrivals = self._arrivals, []
+        self._waiting += arrived
         for worker in self._workers:
             self._reclaim(worker)
         for job in self._waiting:

@@ -48,22 +48,17 @@ class ScorerPool:
         exist, RuntimeError after `close`."""
         own = verifier(name).seconds
         seconds = own or self._seconds
-        if not self._thread.is_alive():
-            raise RuntimeError("the grading farm is closed")
         message = {"verifier": name, "problem": wire.problem_fields(problem), "text": text}
         body = json.dumps(message, default=str).encode()
         job = Job(name, body, seconds, own or self._cpu_seconds or seconds, Future())
         job.future.set_running_or_notify_cancel()
-        self._foreman.arrivals.put(job)
-        self._foreman.wake()
+        self._foreman.take(job)
         return job.future
 
     def close(self) -> None:
         """Wait until everything submitted has its verdict, then end the workers."""
-        if self._thread.is_alive():
-            self._foreman.arrivals.put(None)
-            self._foreman.wake()
-            self._thread.join()
+        self._foreman.stop()
+        self._thread.join()
 
     def __enter__(self) -> ScorerPool:
         return self

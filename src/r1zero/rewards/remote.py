@@ -60,6 +60,7 @@ class RemoteScorer:
         )
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
+        self._lock = threading.Lock()  # nothing may be submitted behind the last None: it would wait for ever
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(at_once)]
         for thread in self._threads:
             thread.start()
@@ -90,23 +91,26 @@ class RemoteScorer:
     def submit(self, name: str, problem: Problem, text: str) -> Future[Score]:
         """See `Scorer`."""
         verifier(name)
-        if self._closed:
-            raise RuntimeError("the remote scorer is closed")
         fields = json.loads(json.dumps(wire.problem_fields(problem), default=str))
         item = {"verifier": name, "problem": fields, "text": text}
         future: Future[Score] = Future()
         future.set_running_or_notify_cancel()
-        self._jobs.put(({"id": digest(item), **item}, future))
+        job = {"id": digest(item), **item}, future
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the remote scorer is closed")
+            self._jobs.put(job)
         return future
 
     def close(self) -> None:
         """See `Scorer`."""
-        self._closed = True
-        for _ in self._threads:
-            self._jobs.put(None)
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                for _ in self._threads:
+                    self._jobs.put(None)
         for thread in self._threads:
             thread.join()
-        self._threads = []
         self._http.clear()
 
     def __enter__(self) -> RemoteScorer:

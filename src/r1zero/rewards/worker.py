@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import socket
+import time
 from typing import Any
 
 from r1zero.rewards import wire
@@ -34,10 +35,12 @@ def serve(connection: socket.socket, memory_mib: int) -> None:
             job = json.loads(line)
             signal.setitimer(signal.ITIMER_REAL, job["seconds"] + _GRACE_SECONDS)
             signal.setitimer(signal.ITIMER_PROF, job["cpu_seconds"])
+            start = time.perf_counter()
             score = _judge(job)
+            seconds = time.perf_counter() - start
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
-            verdicts.write(json.dumps({"job": job["job"], **score}).encode() + b"\n")
+            verdicts.write(json.dumps({"job": job["job"], "seconds": seconds, **score}).encode() + b"\n")
             verdicts.flush()
 
 

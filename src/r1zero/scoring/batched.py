@@ -21,25 +21,28 @@ class BatchScorer:
         self._name, self._score, self._size = name, score, size
         self._jobs: queue.SimpleQueue[tuple[Item, Future[Score]] | None] = queue.SimpleQueue()
         self._closed = False
+        self._lock = threading.Lock()  # nothing may be submitted behind the last None: it would wait for ever
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, name: str, problem: Problem, text: str) -> Future[Score]:
         """See `Scorer`."""
         verifier(name)
-        if self._closed:
-            raise RuntimeError(f"the scorer of {self._name} is closed")
         future: Future[Score] = Future()
         future.set_running_or_notify_cancel()
-        self._jobs.put(((problem, text), future))
+        with self._lock:
+            if self._closed:
+                raise RuntimeError(f"the scorer of {self._name} is closed")
+            self._jobs.put(((problem, text), future))
         return future
 
     def close(self) -> None:
         """See `Scorer`."""
-        if not self._closed:
-            self._closed = True
-            self._jobs.put(None)
-            self._thread.join()
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
+        self._thread.join()
 
     def __enter__(self) -> BatchScorer:
         return self

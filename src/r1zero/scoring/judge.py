@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from r1zero import config
 from r1zero.device import Device
@@ -33,6 +33,8 @@ Judgement = Literal["EQUIVALENT", "DIFFERENT", "AMBIGUOUS"]
 _KEY_VARIABLE = "R1ZERO_JUDGE_KEY"
 _AT_ONCE = 16  # questions to a model
 _LONGEST_ANSWER = 2000  # characters of a response without a box
+# what ends a turn or begins another in the chat templates of the common models: no part of an answer
+_SPECIAL = re.compile(r"<[|\uff5c][^<>|\uff5c]{1,40}[|\uff5c]>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>")
 _VERDICT = re.compile(r"Verdict:[\s*]*(EQUIVALENT|DIFFERENT|AMBIGUOUS)\b")
 PROMPT = """\
 You are a mathematical answer validator. You will be provided with a mathematical problem and you need to compare the \
@@ -76,7 +78,8 @@ def question(problem: Problem, text: str) -> str | None:
     answer = text.rpartition("</think>")[2].strip()[-_LONGEST_ANSWER:] if box is None else f"\\boxed{{{box}}}"
     if not answer or (box is not None and not box.strip()):
         return None
-    parts = {"problem": problem.text, "answer": problem.answer, "generation": answer[:_LONGEST_ANSWER]}
+    shown = _SPECIAL.sub(" ", answer)[:_LONGEST_ANSWER]
+    parts = {"problem": problem.text, "answer": problem.answer, "generation": shown}
     return re.sub(r"\{(problem|answer|generation)\}", lambda match: parts[match[1]], PROMPT)
 
 
@@ -209,12 +212,13 @@ def endpoint(settings: config.Judge) -> Ask:
 
 
 def _read(path: Path) -> dict[str, Judgement]:
-    """Judgements of earlier runs; a line that was cut short by a kill is passed over."""
+    """Judgements of earlier runs; a line that was cut short by a kill, or is none, is passed over."""
     known: dict[str, Judgement] = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
             entry = json.loads(line)
-            known[entry["key"]] = entry["judgement"]
+            if entry["judgement"] in get_args(Judgement):
+                known[entry["key"]] = entry["judgement"]
         except (ValueError, KeyError, TypeError):
             continue
     return known

@@ -40,6 +40,10 @@ class OutcomeModel:
         model, tokenizer = _load(AutoModelForSequenceClassification, where, settings, device)
         if model.config.num_labels > 2:
             raise UsageError(f"{where}: has {model.config.num_labels} labels; a reward model has one or two")
+        if model.config.num_labels == 2 and settings.sigmoid:
+            raise UsageError(
+                "rewards.reward_model.sigmoid: the model has two labels, its score is a probability already"
+            )
         return cls(model, tokenizer, settings)
 
     @torch.inference_mode()
@@ -117,7 +121,8 @@ class ProcessModel:
     def _with_ends(self, problem: Problem, text: str) -> tuple[list[int], list[int]]:
         """The tokens of question and response, and where each step's last token is."""
         separator = self.settings.step_separator
-        steps = [step.strip() for step in text.split(separator) if step.strip()]
+        plain = _without_special(self.tokenizer, text)
+        steps = [step.strip() for step in plain.split(separator) if step.strip()]
         ids, ends = _tokens(self.tokenizer, problem, None), []
         for step in steps:
             ids += self.tokenizer(step + (self.settings.step_mark or separator), add_special_tokens=False)["input_ids"]
@@ -139,6 +144,8 @@ def _load(
     if report["missing_keys"]:
         missing = ", ".join(sorted(report["missing_keys"])[:3])
         raise UsageError(f"{where}: {missing} not in the checkpoint; its scores would be random")
+    if not _alone(tokenizer):
+        model.config.pad_token_id = tokenizer.pad_token_id  # by it transformers finds the end of a padded text
     return model.to(device.torch_device).eval().requires_grad_(False), tokenizer
 
 
@@ -146,6 +153,7 @@ def _tokens(tokenizer: Any, problem: Problem, text: str | None) -> list[int]:
     """Question and response as the model was trained to see them; `text` None is the question up to the response."""
     question = problem.question
     turns = [("user", question)] if isinstance(question, str) else [(turn.role, turn.content) for turn in question]
+    text = None if text is None else _without_special(tokenizer, text)
     if tokenizer.chat_template:
         chat = [{"role": role, "content": content} for role, content in turns]
         if text is not None:
@@ -158,11 +166,21 @@ def _tokens(tokenizer: Any, problem: Problem, text: str | None) -> list[int]:
     return list(tokenizer(asked + "\n")["input_ids"])
 
 
+def _without_special(tokenizer: Any, text: str) -> str:
+    """A response in which nothing reads as the end of its turn or the beginning of another one."""
+    for token in tokenizer.all_special_tokens:
+        text = text.replace(token, "")
+    return text
+
+
 def _batches(tokenizer: Any, rows: list[list[int]]) -> list[list[list[int]]]:
-    """All rows together where the tokenizer has a token for padding alone; where it has none a classifier could not
-    tell the padding from the text's end."""
-    alone = tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id
-    return [[row] for row in rows] if alone else [rows]
+    """All rows together where the tokenizer has a token for padding alone."""
+    return [[row] for row in rows] if _alone(tokenizer) else [rows]
+
+
+def _alone(tokenizer: Any) -> bool:
+    """Whether padding would look like the text's end, so that a classifier could not tell them apart."""
+    return tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id
 
 
 def _padded(rows: Sequence[Sequence[int]], tokenizer: Any, device: Any) -> dict[str, Tensor]:

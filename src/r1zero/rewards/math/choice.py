@@ -47,16 +47,24 @@ def of_response(text: str, reference: Reference) -> str | None:
     answer, why = after_reasoning(first_turn(text))
     if why:
         return None
-    if contents := boxes(answer):
-        answer = ", ".join(contents)
+    contents = boxes(answer)
+    return of_answer(", ".join(contents), reference) if contents else _settled(answer, reference, several=False)
+
+
+def of_answer(answer: str, reference: Reference) -> str | None:
+    """The letter in an answer that has been cut out; of several ones all, which is one wrong answer."""
+    return _settled(answer, reference, several=True)
+
+
+def _settled(answer: str, reference: Reference, *, several: bool) -> str | None:
     answer = _TEXT.sub(r"\1", clean(answer[-_TAIL:])).strip().strip("$").strip()
     if reference.words and answer.strip(" .").casefold() == reference.words.casefold():
         return reference.letter
     if re.fullmatch(r"\(?[a-j]\)?\.?", answer):
         return answer.strip("().").upper()
     found = [match for match in _CHOICE.finditer(answer) if _meant(answer, match)]
-    if contents and len({_letter(match) for match in found}) > 1:
-        return ",".join(sorted({_letter(match) for match in found}))  # several boxed choices are one wrong answer
+    if several and len({_letter(match) for match in found}) > 1:
+        return ",".join(sorted({_letter(match) for match in found}))
     announced = [match for match in _ANNOUNCED.finditer(answer) if not _NEGATED.search(answer, 0, _start(match))]
     if announced:
         return _letter(announced[-1])

@@ -77,7 +77,7 @@ _SETS = re.compile(r"\\(?:mathbb|mathbf|Bbb)\s*\{?\s*([NZQRC])\s*\}?")
 _LETTER_SETS = dict(zip("NZQRC", "ℕℤℚℝℂ", strict=True))
 _MODULUS = re.compile(r"\\[pb]?mod\s*(?:\{\s*(\w+)\s*\}|(\w+))")
 _DEGREES = re.compile(r"\^\s*(?:\{\s*°\s*\}|°)")
-_ESCAPED = re.compile(r"\\\\(?=[a-zA-Z({\[])")  # JSON written twice
+_ESCAPED = re.compile(r"\\\\(?=[a-zA-Z({\[$%])")  # JSON written twice
 _SIMPLE = re.compile(r"[A-Za-z0-9 ,+-]*\.?[A-Za-z0-9 ,+-]*")  # nothing here has another spelling
 _CONTROL = {"\x08": r"\b", "\x0c": r"\f"}  # `\boxed`, `\frac` after a careless decoder
 

@@ -6,6 +6,7 @@ assignment equals its right side; a relation equals another that says the same; 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from fractions import Fraction
@@ -17,27 +18,18 @@ from r1zero.rewards.math import regions
 from r1zero.rewards.math.evaluate import TooLarge, Undefined, exact, exact_or_none
 from r1zero.rewards.math.expression import MINUS_ONE, Node, negative, variables
 from r1zero.rewards.math.formulas import number, proportional, same
-from r1zero.rewards.math.structure import Difference, Formula, Items, Matrix, Ratio, Relation, Text, Union, Value
 from r1zero.rewards.math.units import factor
+from r1zero.rewards.math.values import Difference, Formula, Items, Matrix, Ratio, Relation, Text, Union, Value
 
 _SIGNIFICANT = 6  # digits a decimal needs to stand for a number that it rounds
 _FLOAT_DIGITS = 15  # a decimal as long as this is a printed float, whose last digits are noise
 _SUBSCRIPT = re.compile(r"_?\d+$")  # x_1 and x_2 are two values of x
-_NUMBER_WORDS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-]
+_DIGITS = "zero one two three four five six seven eight nine".split()
+_TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_NUMBER_WORDS = [*_DIGITS, *_TEENS]
+for _ten in _TENS:
+    _NUMBER_WORDS += [_ten, *(f"{_ten}-{_digit}" for _digit in _DIGITS[1:])]
 
 
 def equal(gold: Value, answer: Value) -> bool:
@@ -184,8 +176,19 @@ def _matrices(gold: Value, answer: Value) -> bool:
         shapes = [[len(row) for row in matrix.rows] for matrix in (gold, answer)]
         entries = [[cell for row in matrix.rows for cell in row] for matrix in (gold, answer)]
         return gold.kind == answer.kind and shapes[0] == shapes[1] and _ordered(*entries)
+    gold, answer = _as_matrix(gold), _as_matrix(answer)
+    if isinstance(gold, Matrix) and isinstance(answer, Matrix):
+        return _matrices(gold, answer)
     first, second = _vector(gold), _vector(answer)
     return first is not None and second is not None and _ordered(first, second)
+
+
+def _as_matrix(value: Value) -> Value:
+    """`[[1, 2], [3, 4]]`, as programs write a matrix."""
+    if not (isinstance(value, Items) and value.brackets == "[]" and value.items):
+        return value
+    rows = [row.items for row in value.items if isinstance(row, Items) and row.brackets == "[]"]
+    return Matrix("", tuple(rows)) if len(rows) == len(value.items) else value
 
 
 def _vector(value: Value) -> Sequence[Value] | None:
@@ -203,13 +206,38 @@ def _ratios(gold: Value, answer: Value) -> bool:
         if not (isinstance(ratio, Ratio) and isinstance(other, Formula) and len(ratio.values) == 2):
             return False
         over, under = ratio.values
-        return _proper(ratio) and same(("multiply", _node(over), ("power", _node(under), MINUS_ONE)), other.node)
+        return (
+            not _clock(ratio)
+            and _proper(ratio)
+            and same(("multiply", _node(over), ("power", _node(under), MINUS_ONE)), other.node)
+        )
     if len(gold.values) != len(answer.values) or (gold.half and answer.half and gold.half != answer.half):
         return False
-    if not (_proper(gold) and _proper(answer)):
+    if gold.half or answer.half:
+        return gold.parts == answer.parts or _after_noon(gold) == _after_noon(answer)
+    if _clock(gold) or not (_proper(gold) and _proper(answer)):
         return gold.parts == answer.parts
     first, *rest = zip(map(_node, gold.values), map(_node, answer.values), strict=True)
     return all(same(("multiply", first[0], right), ("multiply", first[1], left)) for left, right in rest)
+
+
+def _clock(ratio: Ratio) -> bool:
+    """Whether a ratio looks like a time of the day: `3:30`, which no ratio in lowest terms is, `3:05`, `3:30 pm`."""
+    if ratio.half:
+        return True
+    if not all(part.isdecimal() and len(part) <= 2 for part in ratio.parts) or not all(
+        len(part) == 2 and int(part) < 60 for part in ratio.parts[1:]
+    ):
+        return False
+    return int(ratio.parts[0]) < 24 and math.gcd(*map(int, ratio.parts)) > 1
+
+
+def _after_noon(ratio: Ratio) -> tuple[str, ...]:
+    """The parts of a time on a clock of 24 hours."""
+    hour, *rest = ratio.parts
+    if not (ratio.half and hour.isdecimal() and 1 <= int(hour[:3]) <= 12):
+        return ratio.parts
+    return (str(int(hour) % 12 + 12 * (ratio.half == "pm")), *rest)
 
 
 def _proper(ratio: Ratio) -> bool:
@@ -238,7 +266,9 @@ def _word_and_number(word: Value, value: Value) -> bool:
 
 
 def _formulas(gold: Formula, answer: Formula) -> bool:
-    if answer.bare is not None and variables(gold.node) and same(gold.node, answer.bare):
+    if answer.other is not None and variables(gold.node) and same(gold.node, answer.other.node):
+        return True
+    if gold.other is not None and answer.unit and _formulas(gold.other, answer):
         return True
     if gold.unit != answer.unit and {"%", "°"} & {gold.unit, answer.unit}:
         return _marked(gold, answer)

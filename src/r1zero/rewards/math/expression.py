@@ -33,7 +33,7 @@ _MIXED = re.compile(
     r"(\d+)(?:\s*\\frac\s*(?:\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}|(\d)\s*(\d))|\s+(\d+)\s*/\s*(\d+)(?![\d.]))"
 )
 _REPEATING = re.compile(
-    r"(\d*)\.(\d*)(?:\\overline\s*\{\s*(\d+)\s*\}|\\dot\s*\{\s*(\d)\s*\}(?:\s*(\d*?)\s*\\dot\s*\{\s*(\d)\s*\})?)"
+    r"(\d*)\.(\d{0,60}?)(?:(\d)\3{2,60}…|\\overline\s*\{\s*(\d+)\s*\}|\\dot\s*\{\s*(\d)\s*\}(?:\s*(\d*?)\s*\\dot\s*\{\s*(\d)\s*\})?)"
 )
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 _CLOSERS = {"(": ")", "[": "]", "{": "}", "⌊": "⌋", "⌈": "⌉"}
@@ -81,6 +81,7 @@ class _Parser:
         self.text = text
         self.place = 0
         self.bars = 0  # open absolute values: a bar then closes
+        self.repeats = any(mark in text for mark in ("overline", "dot", "…"))
 
     def skip(self) -> None:
         while self.place < len(self.text) and self.text[self.place].isspace():
@@ -199,7 +200,8 @@ class _Parser:
             if len(mixed[1]) <= 30 and 0 < parts[0] < parts[1]:
                 self.place = mixed.end()
                 return ("number", whole + Fraction(parts[0], parts[1]))
-        if repeating := _REPEATING.match(self.text, self.place):
+        repeating = _REPEATING.match(self.text, self.place) if self.repeats else None
+        if repeating:
             self.place = repeating.end()
             return ("number", _repeating(*repeating.groups(default="")))
         match = _NUMBER.match(self.text, self.place)

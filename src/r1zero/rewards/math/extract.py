@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from r1zero.rewards.math.compare import equal
-from r1zero.rewards.math.structure import Formula, Text, Value, parts, read
+from r1zero.rewards.math.structure import read
+from r1zero.rewards.math.units import unit_at, without_unit
+from r1zero.rewards.math.values import Formula, Text, Value, parts
 
 _END_OF_TURN = (
     "</s>",
@@ -22,7 +24,7 @@ _END_OF_TURN = (
     "<|end_of_text|>",
     "<｜end▁of▁sentence｜>",
 )
-_BOX = re.compile(r"(?:\\+|\x08)(?:boxed|fbox|framebox|oxed)\s*(\{|[0-9A-Za-z])")
+_BOX = re.compile(r"[\\\x08]\\*(?:boxed|fbox|framebox|oxed)\s*(\{|-?\d+(?:[.,]\d+)*|[A-Za-z])")
 _APART = re.compile(
     r"\b(?:no|not|wait|but|actually|instead|sorry|oops|thus|hence|rather|correct\w*|wrong|maybe|else)\b", re.I
 )
@@ -47,6 +49,8 @@ _NUMBER = re.compile(
     r"(?<![A-Za-z0-9.\\^_{])[-+]?[$€£¥]?\(?(?:\d[\d,]*(?:\.\d+)?|\.\d+)"
     r"(?:\s*[*/^×÷+-]\s*\(?-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)\)?)*(?:\s*(?:%|percent\b|pct\b))?"
 )
+_TUPLE = re.compile(r"(?<![\w\\])[(\[]\s*-?[\d./]+(?:\s*,\s*-?[\d./]+)+\s*[)\]]")
+_NEGATED = re.compile(r"(?:not|never|neither)\b|n't\b|不是", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<![\\{A-Za-z])[A-Za-z]{2,}[,.]?\s+[A-Za-z]{2,}[,.]?\s+[A-Za-z]+(?![^{]*\})")
 _LONG_WORD = re.compile(r"[^\W\d_]{3,}")
 _TAIL = 4_000  # characters in which prose is searched
@@ -141,10 +145,13 @@ def _candidates(text: str, gold: bool) -> Iterator[str]:
             yield ", ".join(contents)
         return
     short = text.strip()
-    if len(short) <= _WHOLE and not _several_words(short) and not _prose(read(short, gold=gold)):
+    if len(short) <= _WHOLE and not _several_words(without_unit(short)) and not _prose(read(short, gold=gold)):
         yield short
         return
     for scope in _anchored(text):
+        if _NEGATED.match(scope):  # says what the answer is not, and nothing else
+            yield scope
+            return
         if not _several_words(scope) and not _prose(read(scope, gold=gold)):
             yield scope
         yield from _last(scope, numbers=True)
@@ -192,10 +199,9 @@ def _together(between: str) -> bool:
 def _anchored(text: str) -> Iterator[str]:
     """What follows the last announcement of an answer, to the end of its line or paragraph."""
     tail = text[-_TAIL * 4 :]
-    found = list(_ANCHOR.finditer(tail))
-    if not found:
+    last = _last_anchor(tail)
+    if last is None:
         return
-    last = found[-1]
     scope = tail[last.end() : last.end() + _TAIL].lstrip()
     if stop := _STOP.search(scope):
         scope = scope[: stop.start()]
@@ -205,6 +211,18 @@ def _anchored(text: str) -> Iterator[str]:
     if (aside := _ASIDE.search(scope)) and re.search(r"\d|[$\\]", scope[: aside.start()]):
         scope = scope[: aside.start()]
     yield scope
+
+
+def _last_anchor(text: str) -> re.Match[str] | None:
+    """The last announcement, looked for line by line from the end, where it mostly is."""
+    end = len(text)
+    while end > 0:
+        start = max(text.rfind("\n", 0, end), 0)
+        found = [match.start() for match in _ANCHOR.finditer(text, start, end)]
+        if found:
+            return _ANCHOR.match(text, found[-1])
+        end = start
+    return None
 
 
 def _last(text: str, numbers: bool) -> Iterator[str]:
@@ -224,10 +242,10 @@ def _last(text: str, numbers: bool) -> Iterator[str]:
         else:
             found.append((match.start(), end, inside))
     if numbers:
-        covered = [(start, end) for start, end, _ in found]
-        for match in _NUMBER.finditer(text):
-            if not any(start <= match.start() < end for start, end in covered):
-                found.append((match.start(), match.end(), match[0].strip(" ,")))
+        for match in (*_TUPLE.finditer(text), *_NUMBER.finditer(text)):
+            if not any(start <= match.start() < end for start, end, _ in found):
+                number = match[0].strip(" ,")
+                found.append((match.start(), match.end(), number + unit_at(text, match.end())))
     found.sort(reverse=True)
     letters = [item for item in found if _letter(item[2])]
     yield from (inside for _, _, inside in [*(item for item in found if item not in letters), *letters])

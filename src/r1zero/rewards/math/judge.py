@@ -12,15 +12,17 @@ from r1zero.rewards.math import choice, symbolic
 from r1zero.rewards.math.clean import clean
 from r1zero.rewards.math.compare import equal
 from r1zero.rewards.math.extract import Found, after_reasoning, final_answer, first_turn
-from r1zero.rewards.math.structure import Formula, Text, Value, read
+from r1zero.rewards.math.structure import read
+from r1zero.rewards.math.values import Formula, Text, Value
 
 Outcome = Literal["right", "wrong", "missing", "unverifiable"]
 UNVERIFIABLE = "the reference answer cannot be parsed"
 _PLAIN_NUMBER = re.compile(r"[-+]?[0-9]{1,40}(\.[0-9]{1,40})?")
 _GROUPED_NUMBER = re.compile(r"[-+]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]{1,40})?")
+_WORD = re.compile(r"[A-Za-z][a-z]{2,}")
 _WORDS = re.compile(r"[A-Za-z]{3,}")
 _CACHED = 200  # characters of a reference that is kept
-_MARKUP = re.compile(r"\\text\s*\{([^{}]*)\}|[$\s]")
+_MARKUP = re.compile(r"\\text\s*\{([^{}]*)\}|\$|(?<!\d)\s+|\s+(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def equivalent(gold: str, answer: str) -> bool | None:
         return plain_gold == plain_answer
     letter = choice.of_reference(gold)
     if letter is not None:
-        return choice.of_response(answer, letter) == letter.letter
+        return choice.of_answer(answer, letter) == letter.letter
     reference = reference_answer(gold)
     if reference is None:
         return None
@@ -109,7 +111,8 @@ def _same(gold: Found, answer: Found) -> bool:
     written = _letters(gold.text), _letters(answer.text)
     if written[0] and written[0] == written[1]:
         return True
-    if isinstance(gold.value, Text) and written[0].isalpha() and written[0].casefold() == written[1].casefold():
+    words = isinstance(gold.value, Text) or all(_WORD.fullmatch(text) for text in written)
+    if words and written[0].isalpha() and written[0].casefold() == written[1].casefold():
         return True
     return symbolic.equal(gold, answer)
 

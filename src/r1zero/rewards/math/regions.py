@@ -12,7 +12,7 @@ import mpmath
 from r1zero.rewards.math.evaluate import TooLarge
 from r1zero.rewards.math.expression import Node, negative, variables
 from r1zero.rewards.math.formulas import number, same
-from r1zero.rewards.math.structure import Difference, Formula, Items, Relation, Text, Union, Value
+from r1zero.rewards.math.values import Difference, Formula, Items, Relation, Text, Union, Value
 
 _INFINITY: Node = ("variable", "∞")
 _MINUS_INFINITY: Node = negative(_INFINITY)

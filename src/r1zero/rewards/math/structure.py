@@ -7,91 +7,19 @@ text.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 from fractions import Fraction
 
 from r1zero.rewards.math import expression
 from r1zero.rewards.math.clean import clean
+from r1zero.rewards.math.dates import date
 from r1zero.rewards.math.expression import Node, NotAFormula
-from r1zero.rewards.math.units import attached, split_unit
+from r1zero.rewards.math.units import amounts, split_unit
+from r1zero.rewards.math.values import Difference, Formula, Items, Matrix, Ratio, Relation, Text, Union, Value
 
 MAX_CHARACTERS = 4_000
 _MAX_ITEMS = 200
 _MAX_DEPTH = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Formula:
-    """`decimals` is (places after the point, significant digits) of a plain decimal number. `unit` may be empty."""
-
-    node: Node
-    decimals: tuple[int, int] | None = None
-    unit: str = ""
-    bare: Node | None = None  # the whole read as a formula, if the unit may be a variable
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Words. Example: `east`. `formal`: LaTeX that `expression` does not cover."""
-
-    words: str
-    formal: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Items:
-    """Several values. `brackets` is `` for a bare list, `⦃⦄` for a set, else the brackets as written."""
-
-    brackets: str
-    items: tuple[Value, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Union:
-    parts: tuple[Value, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    whole: Value
-    removed: Value
-
-
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    kind: str  # "" or "|" for a determinant
-    rows: tuple[tuple[Value, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """`sides` has one entry more than `operators`. `name` is the left side of an assignment."""
-
-    operators: tuple[str, ...]
-    sides: tuple[Value, ...]
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """A ratio or a time of the day; `half` is `am` or `pm`."""
-
-    parts: tuple[str, ...]
-    values: tuple[Value, ...]
-    half: str = ""
-
-
-Value = Formula | Text | Items | Union | Difference | Matrix | Relation | Ratio
-
-
-def parts(value: Value) -> tuple[Value, ...]:
-    """The values inside a value."""
-    match value:
-        case Items(items=inner) | Union(parts=inner) | Relation(sides=inner) | Ratio(values=inner):
-            return inner
-        case Matrix(rows=rows):
-            return tuple(cell for row in rows for cell in row)
-    return ()
 
 
 _OPENERS, _CLOSERS = "([{⦃", ")]}⦄"
@@ -102,10 +30,13 @@ _WORDS_BETWEEN = re.compile(
 _THOUSANDS = re.compile(r"(?<![\d,._])([1-9]\d{0,2}(?:,\d{3})+)(?![\d,]|\.\d*,)")
 _SPACED_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?: \d{3})+(?:\.\d+)?")
 _PLAIN_NUMBER = re.compile(r"\s*([-+]?[0-9]{1,18})(?:\.([0-9]{1,18}))?\s*")
+_ORDINAL = re.compile(r"(\d{1,9})\s*(?:\^\s*\{?\s*)?(?:\\text\s*\{\s*)?(?:st|nd|rd|th)[\s}]*")
+_BOLD = re.compile(r"\s*\*\*([^*]+)\*\*\s*")
 _DECIMAL = re.compile(r"[-+]?(\d*)\.(\d+)")
 _PAIRED = re.compile(r"\$\$?([^$]+)\$\$?")
 _MATRIX = re.compile(r"\\begin\s*\{([pbvVB]?(?:small)?matrix|array)\}(?:\{[^{}]*\})?(.*)\\end\s*\{\1\}", re.DOTALL)
 _HALF = re.compile(r"\s*(?:\\text\s*\{\s*)?([ap])\.?\s?m\b\.?\s*\}?$", re.IGNORECASE)
+_TO = re.compile(r"(?<=\d)\s*(?:\\text\s*\{\s*to\s*\}|\bto\b)\s*(?=\d)")
 _RATIO_PART = re.compile(r"[^:]{1,60}")
 _WORDS = re.compile(r"[^\W\d_][\w' .-]*", re.UNICODE)
 _COMMAND = re.compile(r"\\(?!text)[a-zA-Z]")
@@ -124,6 +55,8 @@ def read(text: str, *, gold: bool = False) -> Value | None:
     """The value of an answer as it stands; None if it is empty. Never raises for any text."""
     if plain := _PLAIN_NUMBER.fullmatch(text):
         return _number(plain[1], plain[2] or "")
+    if bold := _BOLD.fullmatch(text):
+        text = bold[1]
     if len(text) > MAX_CHARACTERS:
         return Text(text.strip()) if text.strip() else None
     return _read(_trim(clean(text)), gold, 0)
@@ -141,6 +74,10 @@ def _read(text: str, gold: bool, depth: int) -> Value | None:
         return None
     if depth > _MAX_DEPTH:
         return Text(text)
+    if quantity := amounts(text):
+        return Formula(("number", quantity[0]), unit=quantity[1])
+    if day := date(text):
+        return Text(day)
     if only := _TEXT_ONLY.fullmatch(text):
         return _text(only[1], gold, depth)
     text = _joined(text)
@@ -180,10 +117,12 @@ def _joined(text: str) -> str:
 
 
 def _text(words: str, gold: bool, depth: int) -> Value | None:
-    """The inside of \\text{}: a number or a letter is what it says."""
+    """The inside of \\text{}: a number or a letter is what it says, and so is a number with a unit."""
     inner = _trim(words)
-    if len(inner) == 1 or re.fullmatch(r"[-+\d.,/%$ ]+", inner):
+    if len(inner) == 1 or re.fullmatch(r"[-+\d.,/%$ ()\[\]]+", inner):
         return _read(inner, gold, depth + 1)
+    if inner[:1].isdigit() and isinstance(value := _read(inner, gold, depth + 1), Formula | Ratio):
+        return value
     return Text(_plain(inner)) if inner else None
 
 
@@ -341,6 +280,7 @@ def _matrix(text: str, gold: bool, depth: int) -> Value | None:
 
 
 def _ratio(text: str, gold: bool, depth: int) -> Value | None:
+    text = _TO.sub(":", text)
     if ":" not in text:
         return None
     half = _HALF.search(text)
@@ -358,17 +298,20 @@ def _ratio(text: str, gold: bool, depth: int) -> Value | None:
 
 
 def _formula(text: str, gold: bool) -> Formula | None:
+    if ordinal := _ORDINAL.fullmatch(text):
+        return Formula(("number", Fraction(ordinal[1])))
     whole = _parsed(text)
     pieces = split_unit(text)
     if pieces is None:
         return None if whole is None else Formula(whole, _decimals(text))
-    value, unit = pieces
+    value, unit, certain = pieces
     node = _parsed(value)
     if node is None:
         return None if whole is None else Formula(whole, _decimals(text))
-    if whole is not None and attached(text):  # `3m` may be a length or a product
-        return Formula(whole) if gold else Formula(node, _decimals(value), unit, whole)
-    return Formula(node, _decimals(value), unit)
+    measured = Formula(node, _decimals(value), unit)
+    if whole is None or certain:
+        return measured
+    return Formula(whole, other=measured) if gold else replace(measured, other=Formula(whole))
 
 
 def _parsed(text: str) -> Node | None:

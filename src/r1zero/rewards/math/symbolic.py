@@ -10,21 +10,26 @@ from typing import Any
 
 from r1zero.rewards.math.clean import clean
 from r1zero.rewards.math.extract import Found
-from r1zero.rewards.math.structure import Text, Value, parts
+from r1zero.rewards.math.values import Text, Value, parts
 
 MAX_CHARACTERS = 400
 MAX_OPERATIONS = 300
 MAX_EXPONENT = 200
+MAX_PRODUCT = 10**5
 MAX_TERMS = 1_000
 MAX_INTEGRAND = 12
 _TOO_MUCH = (
     re.compile(r"\d{40}"),
     re.compile(r"\^\s*\{?\s*\(?\s*[-+]?\d{4}"),  # a large exponent
     re.compile(r"\^[^+\-*/=,&\\ ]*\^[^+\-*/=,&\\ ]*\^"),  # a tower
-    re.compile(r"\d{4,}\s*\)?\s*!|\)\s*!\s*!|!\s*\)\s*!"),
+    re.compile(r"\d{4,}\s*!|!\s*!"),
     re.compile(r"\\binom\s*\{[^}]*\d{4}|\\(?:prod|sum)[^}]*\d{5}"),
     re.compile(r"(?:\{[^{}]*){30}"),
 )
+_SMALL_FACTORIAL = re.compile(r"\(\s*\d{0,2}\s*[a-z]?\s*(?:[-+]\s*\d{1,3}\s*)?\)\s*!")  # `(2n+1)!`
+_EXPONENT = re.compile(r"\^\s*(?:\{((?:[^{}]|\{[^{}]*\})*)\}|-?\w|\\\w+)")
+_POWER_OF_POWER = re.compile(r"[\d)}!]\s*\^")
+_REPEATED = re.compile(r"\\(?:sum|prod)")
 _PLACES = 50
 
 
@@ -48,7 +53,26 @@ def _formal(value: Value) -> bool:
 
 
 def _small(text: str) -> bool:
-    return len(text) <= MAX_CHARACTERS and not any(pattern.search(clean(text)) for pattern in _TOO_MUCH)
+    """Whether math-verify may parse a text: sympy computes powers and factorials of numbers while it reads them."""
+    if len(text) > MAX_CHARACTERS:
+        return False
+    text = clean(text)
+    if any(pattern.search(text) for pattern in _TOO_MUCH) or re.search(r"[)\]}]\s*!", _SMALL_FACTORIAL.sub("", text)):
+        return False
+    return _small_powers(text)
+
+
+def _small_powers(text: str) -> bool:
+    """Whether all numbers in exponents together multiply to little, and no exponent is itself a power."""
+    exponents = list(_EXPONENT.finditer(text))
+    total = 1
+    for exponent in exponents:
+        inside = exponent[1] or exponent[0]
+        if "^" in (exponent[1] or "") and (_POWER_OF_POWER.search(inside) or _REPEATED.search(text)):
+            return False
+        for number in re.findall(r"\d+", inside):
+            total *= max(int(number), 1)
+    return total <= MAX_PRODUCT and text.count("^") == sum(match[0].count("^") for match in exponents)
 
 
 def _parsed(text: str) -> Any | None:
