@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from r1zero import seeds
+from r1zero.config import Lora
 from r1zero.errors import UsageError
-from r1zero.models import fetch
+from r1zero.models import adapters, fetch
 from r1zero.models.attention import PackPlan
 from r1zero.models.load import check_pack, hidden_states
 from r1zero.types import Batch, TokenValues
@@ -18,22 +20,31 @@ _HEAD = "score.weight"
 
 
 def load_critic(
-    path: str, *, dtype: torch.dtype, device: torch.device, seed: int, trust_remote_code: bool = False
+    path: str,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    seed: int,
+    trust_remote_code: bool = False,
+    lora: Lora | None = None,
 ) -> Any:
     """A model with a value head, attending by our plans.
 
     A reward model keeps its head; a causal LM gets a new one, normal with standard deviation 1 / (d + 1) (as
-    Open-Reasoner-Zero), drawn from `seed`. Raises UsageError when there is nothing to load, or when its head is not one
-    linear layer with one output.
+    Open-Reasoner-Zero), drawn from `seed`. With `lora` adapters train, and the head. Raises UsageError when there is
+    nothing to load, or when its head is not one linear layer with one output.
     """
     from transformers import AutoModelForSequenceClassification
     from transformers.utils import logging as their_log
 
     verbosity = their_log.get_verbosity()
+    local = fetch.resolve(path)
+    if adapters.is_adapter(local):
+        raise UsageError(f"critic.path = '{path}': is a folder of adapters; merge it first: r1zero model merge")
     their_log.set_verbosity_error()  # it warns of the missing head, which is what we ask for
     try:
         model, loading = AutoModelForSequenceClassification.from_pretrained(
-            fetch.resolve(path),
+            local,
             num_labels=1,
             dtype=dtype,
             trust_remote_code=trust_remote_code,
@@ -61,7 +72,9 @@ def load_critic(
         own=lambda sequences: model.score(model.base_model(input_ids=sequences, use_cache=False).last_hidden_state),
         ours=lambda hidden: model.score(hidden).float(),
     )
-    return model
+    if lora is not None:
+        adapters.attach(model, lora, base=local, seed=seeds.derive(seed, "lora"), head="score")
+    return model.eval()
 
 
 def token_values(model: Any, batch: Batch) -> TokenValues:
