@@ -133,7 +133,7 @@ def merged_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
         if name.partition(".lora_")[0] in layers:
             continue
         owner, inside, rest = name.partition(".base_layer.")
-        weight = dequantised(parameter.detach(), model.dtype)
+        weight = dequantised(parameter, model.dtype).detach()
         if inside and rest == "weight":
             weight = (weight.float() + _delta(layers[owner])).to(weight.dtype)
         yield (f"{owner}.{rest}" if inside else name), weight
