@@ -57,6 +57,7 @@ def restore(model: Any, folder: Path) -> None:
     peft = _peft()
     config = peft.LoraConfig.from_pretrained(str(folder))
     config.inference_mode = True
+    config.modules_to_save = None  # a head is a parameter like any other here
     peft.inject_adapter_in_model(config, model)
     own = dict(model.named_parameters())
     with torch.no_grad():
@@ -83,6 +84,19 @@ def base_of(folder: Path) -> str:
     if Path(base).name in fetch.names():  # on another machine r1zero keeps it elsewhere
         return fetch.resolve(Path(base).name)
     raise UsageError(f"{folder}: its base model '{base}' is not here; put it there or correct {_CONFIG}")
+
+
+def has_head(folder: Path) -> bool:
+    """Whether the adapters of a folder are a critic's or a reward model's, and its head is with them."""
+    return json.loads((folder / _CONFIG).read_text()).get("task_type") == "SEQ_CLS"
+
+
+def describe(folder: Path) -> str:
+    """What a model folder holds, for people."""
+    if not is_adapter(folder):
+        return "a whole model"
+    settings = json.loads((folder / _CONFIG).read_text())
+    return f"LoRA adapters of rank {settings['r']} for {settings['base_model_name_or_path']}"
 
 
 def adapted(model: Any) -> bool:

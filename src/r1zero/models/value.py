@@ -3,6 +3,8 @@ be a critic, and a saved critic can be loaded as one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -35,28 +37,24 @@ def load_critic(
     nothing to load, or when its head is not one linear layer with one output.
     """
     from transformers import AutoModelForSequenceClassification
-    from transformers.utils import logging as their_log
 
-    verbosity = their_log.get_verbosity()
     local = fetch.resolve(path)
     if adapters.is_adapter(local):
         raise UsageError(f"critic.path = '{path}': is a folder of adapters; merge it first: r1zero model merge")
-    their_log.set_verbosity_error()  # it warns of the missing head, which is what we ask for
     try:
-        model, loading = AutoModelForSequenceClassification.from_pretrained(
-            local,
-            num_labels=1,
-            dtype=dtype,
-            trust_remote_code=trust_remote_code,
-            output_loading_info=True,
-        )
+        with without_loading_report():
+            model, loading = AutoModelForSequenceClassification.from_pretrained(
+                local,
+                num_labels=1,
+                dtype=dtype,
+                trust_remote_code=trust_remote_code,
+                output_loading_info=True,
+            )
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(
             f"critic.path = '{path}': neither a causal LM nor a reward model with one label: {reason}"
         ) from None
-    finally:
-        their_log.set_verbosity(verbosity)
     missing = set(loading["missing_keys"])
     if missing - {_HEAD}:
         raise UsageError(f"critic.path = '{path}': the model has no {sorted(missing - {_HEAD})[0]}; choose another")
@@ -75,6 +73,19 @@ def load_critic(
     if lora is not None:
         adapters.attach(model, lora, base=local, seed=seeds.derive(seed, "lora"), head="score")
     return model.eval()
+
+
+@contextmanager
+def without_loading_report() -> Iterator[None]:
+    """transformers warns of a missing head, which is what we ask for."""
+    from transformers.utils import logging as their_log
+
+    verbosity = their_log.get_verbosity()
+    their_log.set_verbosity_error()
+    try:
+        yield
+    finally:
+        their_log.set_verbosity(verbosity)
 
 
 def token_values(model: Any, batch: Batch) -> TokenValues:
