@@ -254,7 +254,7 @@ def test_adapters_have_peftes_gradient() -> None:
 
 
 def test_wire_weights_are_a_whole_model() -> None:
-    """For an engine with a model of its own, Hugging Face names and merged adapters; for one on this model, what trains."""
+    """For another engine Hugging Face names with adapters merged; for one on this very model what trains."""
     trainer, plain = trainer_of(lora=Lora(rank=4)), small_model(**BIG)
     train(trainer, 2)
     wire = dict(trainer.weights())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from r1zero.config import Quantization
 from r1zero.errors import UsageError
+
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # at every start it recommends a package
 
 
 def loading_options(quantization: Quantization, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
@@ -36,6 +39,10 @@ def keep_differentiable(model: Any) -> None:
     for module in model.modules():
         if type(module).__name__ == "Linear4bit":
             module.support_avx512bf16_for_cpu = False
+
+
+def quantized(model: Any) -> bool:
+    return getattr(model.config, "quantization_config", None) is not None
 
 
 def dequantised(weight: Tensor, dtype: torch.dtype) -> Tensor:
