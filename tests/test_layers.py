@@ -29,6 +29,8 @@ HOMES = {  # third party -> the only files that may import it
     "vllm": {"engine/vllm.py"},
     "ray": {"cluster.py"},
     "megatron": {"trainer/megatron.py"},
+    "peft": {"models/adapters.py"},
+    "bitsandbytes": {"models/quantize.py", "trainer/optimizer.py"},
     "datasketch": {"data/curation/duplicates.py"},
     "py3langid": {"data/curation/checks.py"},
     "plotly": {"report/page.py"},

@@ -13,7 +13,7 @@ from r1zero.data.packing import pack
 from r1zero.engine.native import NativeEngine
 from r1zero.models import fetch
 from r1zero.models.load import load_model, stop_token_ids
-from r1zero.trainer.trainer import frozen_logprobs
+from r1zero.trainer.reference import Reference
 from r1zero.types import Prompt, Sample, Sampling
 
 from .conftest import prompt_of
@@ -85,7 +85,7 @@ def test_log_probabilities_equal_transformers(ours: tuple[Any, Any], reference: 
     packs = pack(samples, tokens_per_pack=400)
     assert len(packs) > 1
     for batch in packs:
-        found = frozen_logprobs(model, batch, 1.0)
+        found = Reference(model).logprobs(batch)
         assert float((found - batch.behaviour_logprobs).abs().max()) <= 1e-3, "engine and trainer"
         expected = torch.cat([by_transformers(reference, ids, length) for ids, length in sequences(batch)])
         assert float((found - expected).abs().max()) <= 1e-4, "trainer and transformers"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from r1zero.rewards.combine import Verifiers
 from r1zero.rewards.reference import unusable_answers
 from r1zero.rewards.scorer import Scorer
 from r1zero.sync.shared import SharedWeights, WeightChannel
+from r1zero.trainer.reference import Reference
 from r1zero.trainer.trainer import Trainer
 from r1zero.types import Problem, Prompt, Sampling, TokenLogprobs, TokenValues
 
@@ -53,7 +54,7 @@ class Parts:
     pool: Scorer
     trainer: Trainer[TokenLogprobs]
     critic: Trainer[TokenValues] | None
-    reference: Any | None
+    reference: Reference | None
     memory: Memory
     channel: WeightChannel
     sampling: Sampling
@@ -61,8 +62,19 @@ class Parts:
     flops: ModelFlops
 
     def publish_weights(self, version: int) -> None:
-        self.channel.send(self.trainer.weights(), version)
+        self.channel.send(self.trainer.own_weights(), version)
         self.engine.load_weights(*self.channel.receive())
+
+    @contextmanager
+    def evaluated_weights(self, version: int) -> Iterator[None]:
+        """Inside, the engine samples from the weights that the recipe wants evaluated."""
+        if self.recipe.evaluation is None or not self.recipe.evaluation.ema:
+            yield
+            return
+        with self.trainer.averaged():
+            self.publish_weights(version)
+            yield
+        self.publish_weights(version)
 
     def save(self, folder: Path) -> None:
         """Everything that learns or remembers, for a checkpoint."""
@@ -107,7 +119,7 @@ def build(recipe: config.Recipe, device: Device, folder: RunFolder, pool: Scorer
         mixture=mixture,
         verifiers=verifiers,
         evaluator=evaluator,
-        reference=copy.deepcopy(policy.model).requires_grad_(False) if algorithm.needs_reference else None,
+        reference=Reference(policy.model) if algorithm.needs_reference else None,
         trainer=Trainer(
             policy.model,
             policy.tokenizer,
@@ -137,6 +149,7 @@ def build_critic(
         device=device.torch_device,
         seed=seeds.derive(recipe.run.seed, "critic"),
         trust_remote_code=recipe.model.trust_remote_code,
+        lora=settings.lora,
     )
     return Trainer(
         model,
@@ -177,6 +190,9 @@ def load_policy(recipe: config.Recipe, device: Device) -> Policy:
         dtype=device.dtype,
         device=device.torch_device,
         trust_remote_code=settings.trust_remote_code,
+        lora=settings.lora,
+        quantization=settings.quantization,
+        seed=seeds.derive(recipe.run.seed, "lora"),
     )
     _check_context(recipe, longest_context(model))
     rendered = renderer(recipe.data, tokenizer)

@@ -17,7 +17,7 @@ from r1zero.build import Parts
 from r1zero.data.packing import pack, unpack
 from r1zero.samples import Measured
 from r1zero.session import Session
-from r1zero.trainer.trainer import Prediction, Trainer, frozen_logprobs
+from r1zero.trainer.trainer import Prediction, Trainer
 from r1zero.types import Batch, Group, Sample, TokenLoss
 
 
@@ -52,7 +52,7 @@ def measure(parts: Parts, session: Session, algorithm: Algorithm, drafts: Sequen
         note("old_logprobs", "old_logprobs", recipe.trainer, lambda batch: parts.trainer.predict(batch).logprobs)
     if (reference := parts.reference) is not None:
         temperature = recipe.rollout.temperature
-        says = partial(frozen_logprobs, reference, temperature=temperature)
+        says = partial(reference.logprobs, temperature=temperature)
         note("reference_logprobs", "reference", recipe.trainer, says)
     if (critic := parts.critic) is not None:
         note("values", "values", critic.settings, lambda batch: critic.predict(batch).values)

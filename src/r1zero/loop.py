@@ -154,7 +154,7 @@ def evaluate(parts: Parts, session: Session) -> None:
         return
     recipe = parts.recipe
     seed = seeds.derive(recipe.run.seed, "evaluation")
-    with session.clock("evaluate"):
+    with session.clock("evaluate"), parts.evaluated_weights(session.done):
         report = parts.evaluator.run(parts.engine, parts.pool, seed=seed, check=session.stop.check)
     sampled, greedy = (rollouts.records(session.done, groups) for groups in (report.sampled, report.greedy))
     session.folder.write_evaluation(session.done, report.metrics, sampled, greedy)

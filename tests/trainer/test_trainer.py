@@ -16,7 +16,6 @@ from torch import Tensor
 from r1zero.algorithms import build
 from r1zero.config import Algorithm, Optimization
 from r1zero.data.packing import pack
-from r1zero.trainer.optim import learning_rate
 from r1zero.trainer.trainer import Trainer
 from r1zero.types import Batch, Sample, TokenLogprobs, TokenLoss
 
@@ -231,17 +230,3 @@ def test_a_saved_folder_is_a_transformers_model(tmp_path: Path, model: Any) -> N
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
     for (name, parameter), (other, value) in zip(model.named_parameters(), loaded.named_parameters(), strict=True):
         assert name == other and torch.equal(parameter, value)
-
-
-def test_schedules() -> None:
-    def rates(schedule: Any, warmup: int = 0, floor: float = 0.0) -> list[float]:
-        settings = Optimization(lr=1.0, schedule=schedule, warmup_steps=warmup, min_lr_ratio=floor)
-        return [learning_rate(settings, update, 5) for update in range(5)]
-
-    assert rates("constant") == [1.0] * 5
-    assert rates("constant", warmup=2) == [0.5, 1.0, 1.0, 1.0, 1.0]
-    assert rates("linear") == pytest.approx([1.0, 0.75, 0.5, 0.25, 0.0])
-    assert rates("linear", warmup=1, floor=0.1) == pytest.approx([1.0, 1.0, 0.7, 0.4, 0.1])
-    assert rates("cosine") == pytest.approx(
-        [1.0, (1 + math.cos(math.pi / 4)) / 2, 0.5, (1 - math.cos(math.pi / 4)) / 2, 0.0]
-    )

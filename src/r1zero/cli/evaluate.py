@@ -29,7 +29,9 @@ def command(
     if (held_out := recipe.evaluation) is None:
         raise UsageError(f"{what}: has no evaluation section; add evaluation.path=...")
     if newest := store.newest_intact(Path(what) / "checkpoints", log.warning):
-        recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"path": str(newest)})})
+        source = newest / "ema" if held_out.ema else newest
+        saved = recipe.model.model_copy(update={"path": str(source), "lora": None})  # adapters know their settings
+        recipe = recipe.model_copy(update={"model": saved})
     log.info(f"evaluating {recipe.model.path} on {held_out.path}")
     chosen = device.select(recipe.run.device, recipe.model.dtype, recipe.run.threads, recipe.run.deterministic)
     folder = RunFolder(Path(recipe.run.dir) / f"evaluate-{time.strftime('%Y%m%d-%H%M%S')}")

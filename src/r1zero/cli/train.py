@@ -28,8 +28,11 @@ def train(recipe: Recipe, *, resume: bool) -> None:
     """Run a recipe in its folder, and leave a report."""
     from r1zero import device, loop
     from r1zero.build import build
+    from r1zero.checkpoint import store
     from r1zero.checkpoint.folder import RunFolder
     from r1zero.interrupt import Stop
+    from r1zero.log import log
+    from r1zero.models import adapters
     from r1zero.report import write_report
     from r1zero.scoring import open_scorer
     from r1zero.session import Session
@@ -41,3 +44,5 @@ def train(recipe: Recipe, *, resume: bool) -> None:
         with Session(recipe, folder, chosen, parts, stop) as session:
             loop.train(parts, session)
     write_report(folder.path)
+    newest = store.published(folder.checkpoints)[-1]
+    log.info(f"{newest} holds {adapters.describe(newest)}; `r1zero model export {folder.path} FOLDER` writes a model")

@@ -3,17 +3,16 @@
 from r1zero.config.algorithm import Algorithm, Correction
 from r1zero.config.curation import CurateRecipe
 from r1zero.config.load import dump, find_recipe, load
+from r1zero.config.model import Lora, Model, Quantization
+from r1zero.config.optimization import Critic, Optimization, PretrainTrainer, Trainer
 from r1zero.config.prepare import PrepareRecipe
 from r1zero.config.rewards import Judge, ProcessReward, RewardModel, Rewards
 from r1zero.config.schema import (
     Corpus,
-    Critic,
     Data,
     Evaluation,
     Logging,
-    Model,
     NewModel,
-    Optimization,
     PretrainRecipe,
     Recipe,
     Rollout,
@@ -32,18 +31,22 @@ __all__ = [
     "Evaluation",
     "Judge",
     "Logging",
+    "Lora",
     "Model",
     "NewModel",
     "Optimization",
     "PrepareRecipe",
     "PretrainRecipe",
+    "PretrainTrainer",
     "ProcessReward",
+    "Quantization",
     "Recipe",
     "RewardModel",
     "Rewards",
     "Rollout",
     "Run",
     "Source",
+    "Trainer",
     "TrainingSource",
     "dump",
     "find_recipe",

@@ -89,7 +89,7 @@ def _meaning(field: FieldInfo) -> str:
 def _type(field: FieldInfo) -> str:
     annotation = field.annotation
     text = annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
-    for noise in ("typing.", "r1zero.config.schema.", "r1zero.config.rewards."):
+    for noise in ("typing.", "r1zero.config.schema.", "r1zero.config.rewards.", "r1zero.config.model."):
         text = text.replace(noise, "")
     if text.startswith("Literal["):
         return " \\| ".join(f"`{choice}`" for choice in get_args(annotation))

@@ -6,16 +6,16 @@ which names keys and remedies, so that `load.py` can add the file and line.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from pydantic import Field
 
 from r1zero.config.algorithm import Algorithm
+from r1zero.config.model import Model
+from r1zero.config.optimization import Critic, PretrainTrainer, Trainer
 from r1zero.config.rewards import Rewards
-from r1zero.config.section import Section
+from r1zero.config.section import Conflicts, Section
 from r1zero.device import DeviceKind, DtypeName
-
-Conflicts: TypeAlias = list[tuple[str, str]]  # (key, what is wrong and how to mend it)
 
 SYNONYMS = {  # what users of TRL, verl, OpenRLHF and MindSpeed-RL call our keys: for the hint in an error
     "learning_rate": "lr",
@@ -68,16 +68,6 @@ class Run(Section):
     device: DeviceKind = "auto"
     threads: int = Field(default=0, ge=0)
     """CPU threads of this process; 0 is one per usable physical core."""
-
-
-class Model(Section):
-    path: str
-    """A folder, a Hugging Face id, or a name `r1zero model list` shows."""
-    dtype: DtypeName = "auto"
-    """Compute dtype; auto measures. Master weights are always fp32."""
-    gradient_checkpointing: bool = False
-    trust_remote_code: bool = False
-    """Run Python code that comes with the model. Only for models you trust."""
 
 
 class Columns(Section):
@@ -182,6 +172,8 @@ class Evaluation(Source):
     top_p: float = Field(default=1.0, gt=0, le=1)
     greedy: bool = True
     """Also answer every problem once at temperature 0."""
+    ema: bool = False
+    """Evaluate the average of trainer.ema in place of the newest weights."""
 
 
 class Rollout(Section):
@@ -196,48 +188,6 @@ class Rollout(Section):
     """Stop strings beside the template's own; the text that matched stays in the response."""
     kv_cache_gib: float = Field(default=2.0, gt=0)
     """Memory for keys and values; what does not fit waits its turn."""
-
-
-class Optimization(Section):
-    tokens_per_pack: int = Field(default=4096, ge=2)
-    """Tokens of one forward-backward pass, per device."""
-    lr: float = Field(gt=0)
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """After warm-up: hold, or fall to min_lr_ratio at the last step."""
-    warmup_steps: int = Field(default=0, ge=0)
-    """Optimizer steps of linear warm-up."""
-    min_lr_ratio: float = Field(default=0.0, ge=0, le=1)
-    weight_decay: float = Field(default=0.0, ge=0)
-    """On matrices only."""
-    betas: tuple[float, float] = (0.9, 0.999)
-    clip_grad: float = Field(default=1.0, gt=0)
-    """Largest global norm of the gradient."""
-
-
-class Trainer(Optimization):
-    prompts_per_step: int = Field(ge=1)
-    """Prompts per RL step, global; times algorithm.group_size is the number of rollouts."""
-    minibatches: int = Field(default=1, ge=1)
-    """Optimizer steps per pass over a step's rollouts."""
-    epochs: int = Field(default=1, ge=1)
-    """Passes over a step's rollouts."""
-
-
-class Critic(Optimization):
-    path: str = ""
-    """A causal LM, which gets a fresh head, or a reward model (sequence classification, one label); empty is
-    model.path."""
-    minibatches: int = Field(default=1, ge=1)
-    """Optimizer steps per pass over a step's rollouts."""
-    epochs: int = Field(default=1, ge=1)
-    """Passes over a step's rollouts."""
-    value_clip: float | None = Field(default=0.2, gt=0)
-    """Largest useful change of a value within a step; null does not clip."""
-
-
-class PretrainTrainer(Optimization):
-    samples_per_step: int = Field(ge=1)
-    """Documents per optimizer step, global."""
 
 
 class Logging(Section):
@@ -275,6 +225,9 @@ class Recipe(Section):
     def conflicts(self) -> Conflicts:
         return [
             *self.data.conflicts(),
+            *self.model.conflicts("model"),
+            *self.trainer.conflicts("trainer"),
+            *(self.critic.conflicts("critic") if self.critic else ()),
             *self._batch_conflicts(),
             *self._reward_conflicts(),
             *self._algorithm_conflicts(),
@@ -336,6 +289,8 @@ class Recipe(Section):
     def _algorithm_conflicts(self) -> Conflicts:
         found: Conflicts = []
         settings = self.algorithm
+        if self.evaluation is not None and self.evaluation.ema and self.trainer.ema is None:
+            found.append(("evaluation.ema", "there is no average; set trainer.ema, for example 0.99"))
         if settings.kl_target is not None and not settings.kl:
             found.append(("algorithm.kl_target", "needs a coefficient to start from; set algorithm.kl above 0"))
         if settings.kl_in == "reward" and settings.kl is None:
@@ -380,10 +335,11 @@ class PretrainRecipe(Section):
     logging: Logging = Logging()
 
     def conflicts(self) -> Conflicts:
+        found = self.trainer.conflicts("trainer")
         if self.trainer.tokens_per_pack < self.data.max_document_tokens:
             longest = self.data.max_document_tokens
-            return [("trainer.tokens_per_pack", f"cannot hold one document of {longest} tokens; raise it")]
-        return []
+            found.append(("trainer.tokens_per_pack", f"cannot hold one document of {longest} tokens; raise it"))
+        return found
 
 
 def _divisors(number: int) -> list[int]:

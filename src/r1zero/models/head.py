@@ -85,8 +85,9 @@ class _TargetLogprobs(torch.autograd.Function):
         if d_logprobs is None:
             d_logprobs = torch.zeros_like(log_total)
         d_hidden = torch.empty_like(hidden)
-        d_weight = torch.zeros_like(head.weight)
-        d_bias = None if head.bias is None else torch.zeros_like(head.bias)
+        # a frozen output layer, under adapters, needs no gradient of its own
+        d_weight = torch.zeros_like(head.weight) if ctx.needs_input_grad[1] else None
+        d_bias = torch.zeros_like(head.bias) if head.bias is not None and ctx.needs_input_grad[2] else None
         size = max(_ROWS, _GRADIENT_BYTES // (len(head.weight) * hidden.element_size()))
         for block in _slices(len(targets), size):
             d_logits = hidden.new_empty(block.stop - block.start, len(head.weight))
@@ -103,7 +104,8 @@ class _TargetLogprobs(torch.autograd.Function):
                     None if d_entropy is None else d_entropy[rows, None],
                 )
             d_hidden[block] = d_logits @ head.weight
-            d_weight.addmm_(d_logits.T, hidden[block])
+            if d_weight is not None:
+                d_weight.addmm_(d_logits.T, hidden[block])
             if d_bias is not None:
                 d_bias += d_logits.sum(0)
         return d_hidden, d_weight, d_bias, None, None, None

@@ -3,44 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from r1zero.config import Lora, Quantization
 from r1zero.errors import UsageError
-from r1zero.models import fetch
+from r1zero.models import adapters, fetch, quantize
 from r1zero.models.attention import IMPLEMENTATION, PackPlan
 from r1zero.models.head import lm_head
 from r1zero.types import Segment
 
 # Largest difference of a logit from the model's own forward, relative to the largest logit.
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 6e-2, torch.float16: 1e-2}
+_QUANTIZED = 2  # times that for weights in 4 bits, which answer rounding with more: SmolLM2 in bf16 differs by 6.2e-2
 
 
 def load_model(
-    path: str, *, dtype: torch.dtype, device: torch.device, trust_remote_code: bool = False
+    path: str,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    trust_remote_code: bool = False,
+    lora: Lora | None = None,
+    quantization: Quantization = "none",
+    seed: int = 0,
 ) -> tuple[Any, Any]:
     """A transformers causal LM that attends by our plans, and its tokenizer.
 
-    `path` is a folder, a Hugging Face id, or the name of a model that `r1zero model list` shows. Raises UsageError when
-    there is nothing to load, or when the family computes something that we do not.
+    `path` is a folder, a Hugging Face id, or the name of a model that `r1zero model list` shows. With `lora` new
+    adapters, drawn from `seed`, are all that trains. A folder of adapters is loaded into the model they were made for,
+    and nothing of it trains. Raises UsageError when there is nothing to load, or when the family computes something
+    that we do not.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     local = fetch.resolve(path)
+    is_adapter = adapters.is_adapter(local)
+    if is_adapter and lora is not None:
+        raise UsageError(
+            f"model.path = '{path}': is a folder of adapters already; merge it first: r1zero model merge {path} FOLDER"
+        )
+    base = fetch.resolve(adapters.base_of(Path(local))) if is_adapter else local
+    options = quantize.loading_options(quantization, dtype, device)
     try:
         tokenizer = AutoTokenizer.from_pretrained(local, trust_remote_code=trust_remote_code)
-        model: Any = AutoModelForCausalLM.from_pretrained(local, dtype=dtype, trust_remote_code=trust_remote_code)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            base, dtype=dtype, trust_remote_code=trust_remote_code, **options
+        )
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise UsageError(
             f"model.path = '{path}': no such folder, and not a model the hub gives: {reason}; "
             f"`r1zero model list` shows what r1zero brings"
         ) from None
-    model = model.to(device).eval()
+    quantize.keep_differentiable(model)
+    model = (model if options else model.to(device)).eval()
     check_forward(model, path)
-    return model, tokenizer
+    if is_adapter:
+        adapters.restore(model, Path(local))
+    elif lora is not None:
+        adapters.attach(model, lora, base=base, seed=seed)
+    return model.eval(), tokenizer
 
 
 def hidden_states(model: Any, token_ids: Tensor, positions: Tensor, plan: object) -> Tensor:
@@ -80,7 +106,7 @@ def check_pack(model: Any, path: str, own: Callable[[Tensor], Tensor], ours: Cal
         difference = (ours(hidden) - expected).abs().max() / expected.abs().max()
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise UsageError(f"model.path = '{path}': {type(model).__name__} is not supported: {error}") from error
-    if not difference <= _TOLERANCE[model.dtype]:
+    if not difference <= _TOLERANCE[model.dtype] * (_QUANTIZED if quantize.quantized(model) else 1):
         raise UsageError(
             f"model.path = '{path}': {type(model).__name__} is not supported: our forward differs from its own by "
             f"{difference:.1e} of the largest logit; its attention or output layer does something we do not"

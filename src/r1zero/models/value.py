@@ -3,13 +3,17 @@ be a critic, and a saved critic can be loaded as one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from r1zero import seeds
+from r1zero.config import Lora
 from r1zero.errors import UsageError
-from r1zero.models import fetch
+from r1zero.models import adapters, fetch
 from r1zero.models.attention import PackPlan
 from r1zero.models.load import check_pack, hidden_states
 from r1zero.types import Batch, TokenValues
@@ -18,34 +22,39 @@ _HEAD = "score.weight"
 
 
 def load_critic(
-    path: str, *, dtype: torch.dtype, device: torch.device, seed: int, trust_remote_code: bool = False
+    path: str,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    seed: int,
+    trust_remote_code: bool = False,
+    lora: Lora | None = None,
 ) -> Any:
     """A model with a value head, attending by our plans.
 
     A reward model keeps its head; a causal LM gets a new one, normal with standard deviation 1 / (d + 1) (as
-    Open-Reasoner-Zero), drawn from `seed`. Raises UsageError when there is nothing to load, or when its head is not one
-    linear layer with one output.
+    Open-Reasoner-Zero), drawn from `seed`. With `lora` adapters train, and the head. Raises UsageError when there is
+    nothing to load, or when its head is not one linear layer with one output.
     """
     from transformers import AutoModelForSequenceClassification
-    from transformers.utils import logging as their_log
 
-    verbosity = their_log.get_verbosity()
-    their_log.set_verbosity_error()  # it warns of the missing head, which is what we ask for
+    local = fetch.resolve(path)
+    if adapters.is_adapter(local):
+        raise UsageError(f"critic.path = '{path}': is a folder of adapters; merge it first: r1zero model merge")
     try:
-        model, loading = AutoModelForSequenceClassification.from_pretrained(
-            fetch.resolve(path),
-            num_labels=1,
-            dtype=dtype,
-            trust_remote_code=trust_remote_code,
-            output_loading_info=True,
-        )
+        with without_loading_report():
+            model, loading = AutoModelForSequenceClassification.from_pretrained(
+                local,
+                num_labels=1,
+                dtype=dtype,
+                trust_remote_code=trust_remote_code,
+                output_loading_info=True,
+            )
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(
             f"critic.path = '{path}': neither a causal LM nor a reward model with one label: {reason}"
         ) from None
-    finally:
-        their_log.set_verbosity(verbosity)
     missing = set(loading["missing_keys"])
     if missing - {_HEAD}:
         raise UsageError(f"critic.path = '{path}': the model has no {sorted(missing - {_HEAD})[0]}; choose another")
@@ -61,7 +70,22 @@ def load_critic(
         own=lambda sequences: model.score(model.base_model(input_ids=sequences, use_cache=False).last_hidden_state),
         ours=lambda hidden: model.score(hidden).float(),
     )
-    return model
+    if lora is not None:
+        adapters.attach(model, lora, base=local, seed=seeds.derive(seed, "lora"), head="score")
+    return model.eval()
+
+
+@contextmanager
+def without_loading_report() -> Iterator[None]:
+    """transformers warns of a missing head, which is what we ask for."""
+    from transformers.utils import logging as their_log
+
+    verbosity = their_log.get_verbosity()
+    their_log.set_verbosity_error()
+    try:
+        yield
+    finally:
+        their_log.set_verbosity(verbosity)
 
 
 def token_values(model: Any, batch: Batch) -> TokenValues:

@@ -7,22 +7,29 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from r1zero.config import Optimization
 from r1zero.data.packing import to_device
+from r1zero.errors import UsageError
 from r1zero.log import log
+from r1zero.models import adapters
 from r1zero.models.forward import token_logprobs
-from r1zero.trainer.optim import MasterWeights, adamw, clip_gradients, learning_rate
+from r1zero.trainer.average import Average
+from r1zero.trainer.masters import MasterWeights, clip_gradients
+from r1zero.trainer.optimizer import build_optimizer, load_state, save_state
+from r1zero.trainer.schedule import learning_rate
 from r1zero.types import Batch, TokenLoss
+
+_AVERAGE = "ema"  # folder of a checkpoint
 
 Prediction = TypeVar("Prediction")  # what a model says of a batch's targets
 
@@ -37,8 +44,11 @@ class Update:
 
 
 class Trainer(Generic[Prediction]):
-    """Trains a transformers model in place. `predict` is the model's forward pass over a batch; losses are functions of
-    what it returns."""
+    """Trains in place those parameters of a transformers model that require a gradient: all of them, or its adapters.
+
+    `predict` is the model's forward pass over a batch; losses are functions of what it returns. Raises UsageError when
+    there is nothing to train.
+    """
 
     def __init__(
         self,
@@ -53,7 +63,10 @@ class Trainer(Generic[Prediction]):
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.total_updates = total_updates
         self.masters = MasterWeights(model)
-        self.optimizer = adamw(self.masters.masters, settings)
+        if not self.masters.parameters:
+            raise UsageError("model.path: adapters do not train further; merge them first: r1zero model merge")
+        self.optimizer = build_optimizer(self.masters.masters, settings)
+        self.average = None if settings.ema is None else Average(self.masters, settings.ema)
         self.updates = 0
         self._predict = predict
         if gradient_checkpointing:
@@ -92,6 +105,8 @@ class Trainer(Generic[Prediction]):
                 group["lr"] = lr
             self.optimizer.step()
             self.masters.publish()
+            if self.average is not None:
+                self.average.update()
         self.masters.zero_grad()
         self.updates += 1
         return Update(norm, lr, skipped)
@@ -103,37 +118,68 @@ class Trainer(Generic[Prediction]):
         return self._predict(self.model, to_device(batch, self.model.device))
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """The compute weights, by their Hugging Face names."""
+        """The compute weights by their Hugging Face names, adapters merged into them: for an engine with a model of its
+        own."""
+        if adapters.adapted(self.model):
+            return adapters.merged_weights(self.model)
+        return self.own_weights()
+
+    def own_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """The very tensors that train, by their names in the model: for an engine that samples from this model."""
         return ((name, parameter.detach()) for name, parameter in self.masters.parameters.items())
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Inside, the model computes with the average of its weights, if `settings.ema` keeps one."""
+        return nullcontext() if self.average is None else self.average.in_place()
 
     def discard_gradients(self) -> None:
         """Forget an update that was begun."""
         self.masters.zero_grad()
 
     def save(self, folder: Path) -> None:
-        """A Hugging Face model folder with fp32 weights, and the optimizer's state beside it."""
-        masters = {name: master.detach() for name, master in self.masters.masters.items()}
-        self.model.save_pretrained(folder, state_dict=masters)
-        self.tokenizer.save_pretrained(folder)
-        moments = {}
-        for name, master in self.masters.masters.items():
-            for key, value in self.optimizer.state[master].items():
-                moments[f"{key}/{name}"] = value.detach().contiguous()
-        save_file(moments, folder / "optimizer.safetensors")
+        """A Hugging Face model folder with fp32 weights, or a peft folder where adapters train; the optimizer's state
+        beside it, and in `ema/` the same of the average."""
+        self._save_model(folder, self.masters.masters)
+        if self.average is not None:
+            self._save_model(folder / _AVERAGE, self.average.values)
+        save_state(self.optimizer, self.masters.masters, folder)
         (folder / "trainer.json").write_text(json.dumps({"updates": self.updates}))
 
+    def _save_model(self, folder: Path, values: Mapping[str, Tensor]) -> None:
+        detached = {name: value.detach() for name, value in values.items()}
+        if adapters.adapted(self.model):
+            adapters.save(self.model, folder, detached)
+        else:
+            self.model.save_pretrained(folder, state_dict=detached)
+        self.tokenizer.save_pretrained(folder)
+
     def load(self, folder: Path) -> None:
-        """Continue exactly where `save` left off."""
-        with torch.no_grad():
-            for name, value in _model_tensors(folder):
-                if name in self.masters.masters:
-                    self.masters.masters[name].copy_(value)
+        """Continue exactly where `save` left off. Raises UsageError when the checkpoint is of another kind of training:
+        with adapters or without, with other adapters, with another optimizer."""
+        self._load_model(folder, self.masters.masters)
         self.masters.publish()
-        moments = load_file(folder / "optimizer.safetensors")
-        for name, master in self.masters.masters.items():
-            keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in moments]
-            self.optimizer.state[master] = {key: moments[f"{key}/{name}"].to(master.device) for key in keys}
+        if self.average is not None:
+            kept = (folder / _AVERAGE).is_dir()
+            if not kept:
+                log.warning("trainer.ema: the checkpoint holds no average; it begins with the checkpoint's weights")
+            self._load_model(folder / _AVERAGE if kept else folder, self.average.values)
+        load_state(self.optimizer, self.masters.masters, folder)
         self.updates = json.loads((folder / "trainer.json").read_text())["updates"]
+
+    @torch.no_grad()
+    def _load_model(self, folder: Path, values: Mapping[str, Tensor]) -> None:
+        if adapters.is_adapter(folder) != adapters.adapted(self.model):
+            kind = "adapters" if adapters.is_adapter(folder) else "a whole model"
+            raise UsageError(f"model.lora: the checkpoint holds {kind}; resume with the setting the run began with")
+        found = adapters.tensors(folder) if adapters.adapted(self.model) else _model_tensors(folder)
+        for name, value in found:
+            if name in values and values[name].shape != value.shape:
+                raise UsageError(
+                    f"{folder}: {name} is {list(value.shape)}, not {list(values[name].shape)}; resume with the model "
+                    f"settings that the run began with"
+                )
+            if name in values:
+                values[name].copy_(value)
 
 
 def _model_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
@@ -141,9 +187,3 @@ def _model_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
         with safe_open(file, framework="pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118 (not a dict)
                 yield name, tensors.get_tensor(name)
-
-
-def frozen_logprobs(model: Any, batch: Batch, temperature: float) -> Tensor:
-    """Log-probabilities [N] under a frozen model: the reference."""
-    with torch.no_grad():
-        return token_logprobs(model, to_device(batch, model.device), temperature).logprobs

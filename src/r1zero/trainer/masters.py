@@ -1,36 +1,22 @@
-"""Master weights, AdamW and the learning-rate schedule."""
+"""Master weights and their gradients."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
-from r1zero.config import Optimization
-
-
-def learning_rate(settings: Optimization, update: int, total: int) -> float:
-    """Rate of the update with index `update` (from 0) of `total`: linear warm-up, then the schedule's fall to
-    `min_lr_ratio`."""
-    if update < settings.warmup_steps:
-        return settings.lr * (update + 1) / settings.warmup_steps
-    done = (update - settings.warmup_steps) / max(1, total - 1 - settings.warmup_steps)
-    falling = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * min(1.0, done)))}
-    share = max(0.0, falling[settings.schedule])
-    return settings.lr * (settings.min_lr_ratio + (1 - settings.min_lr_ratio) * share)
-
 
 class MasterWeights:
-    """fp32 masters of a model's parameters, with fp32 gradients summed over packs.
+    """fp32 masters of the parameters of a model that train, with fp32 gradients summed over packs.
 
     An update of 1e-6 vanishes in a bf16 weight, and so does a small pack's share of a gradient in a bf16 sum. An fp32
     parameter is its own master: nothing is copied.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.parameters = dict(model.named_parameters())
+        self.parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
         self.masters = {
             name: parameter if parameter.dtype == torch.float32 else nn.Parameter(parameter.detach().float())
             for name, parameter in self.parameters.items()
@@ -70,14 +56,6 @@ class MasterWeights:
 def _parts(tensor: Tensor) -> tuple[Tensor, ...]:
     """Slices small enough that the fp32 copy which `+=` makes of a bf16 one stays in cache."""
     return tensor.split(max(1, 2**19 // max(1, tensor[0].numel()))) if tensor.ndim else (tensor,)
-
-
-def adamw(masters: dict[str, nn.Parameter], settings: Optimization) -> torch.optim.AdamW:
-    """AdamW (arXiv 1711.05101) with decay on matrices only."""
-    matrices = [parameter for parameter in masters.values() if parameter.ndim >= 2]
-    vectors = [parameter for parameter in masters.values() if parameter.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, eps=1e-8, fused=True)
 
 
 def clip_gradients(gradients: Iterable[Tensor], largest: float) -> float:

@@ -1,0 +1,31 @@
+"""Adapters and the model they were made for, as one model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from r1zero.config import Quantization
+from r1zero.models import adapters, fetch, quantize
+from r1zero.models.value import without_loading_report
+
+
+def merge(folder: Path, out: Path, *, dtype: torch.dtype, quantization: Quantization = "none") -> None:
+    """Write the Hugging Face model that computes what the adapters of `folder` make of their base: a causal LM, or a
+    critic or reward model. With `quantization`, of the base in 4 bits that they were trained on."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+    base = fetch.resolve(adapters.base_of(folder))
+    kind, labels = AutoModelForCausalLM, {}
+    if adapters.has_head(folder):
+        kind, labels = AutoModelForSequenceClassification, {"num_labels": 1}
+    options = quantize.loading_options(quantization, dtype, torch.device("cpu"))
+    with without_loading_report():
+        model = kind.from_pretrained(base, dtype=dtype if options else torch.float32, **labels, **options)
+    adapters.restore(model, folder)
+    with torch.device("meta"):  # of the plain model only the description is needed
+        plain = kind.from_config(AutoConfig.from_pretrained(base, **labels), dtype=dtype)
+    plain.generation_config = getattr(model, "generation_config", None)
+    plain.save_pretrained(out, state_dict={name: value.to(dtype) for name, value in adapters.merged_weights(model)})
+    AutoTokenizer.from_pretrained(folder).save_pretrained(out)
