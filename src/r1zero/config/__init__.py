@@ -2,7 +2,8 @@
 
 from r1zero.config.algorithm import Algorithm, Correction
 from r1zero.config.curation import CurateRecipe
-from r1zero.config.load import dump, find_recipe, load
+from r1zero.config.load import dump, find_recipe, load, load_training
+from r1zero.config.objective import Objective
 from r1zero.config.prepare import PrepareRecipe
 from r1zero.config.rewards import Judge, ProcessReward, RewardModel, Rewards
 from r1zero.config.schema import (
@@ -21,6 +22,7 @@ from r1zero.config.schema import (
     Source,
     TrainingSource,
 )
+from r1zero.config.tuning import Rows, TuningData, TuningRecipe
 
 __all__ = [
     "Algorithm",
@@ -34,6 +36,7 @@ __all__ = [
     "Logging",
     "Model",
     "NewModel",
+    "Objective",
     "Optimization",
     "PrepareRecipe",
     "PretrainRecipe",
@@ -42,10 +45,14 @@ __all__ = [
     "RewardModel",
     "Rewards",
     "Rollout",
+    "Rows",
     "Run",
     "Source",
     "TrainingSource",
+    "TuningData",
+    "TuningRecipe",
     "dump",
     "find_recipe",
     "load",
+    "load_training",
 ]

@@ -43,15 +43,16 @@ class ModelFlops:
 
 
 def model_flops(model: Any) -> ModelFlops:
-    """Counts a transformers causal LM with dense layers; of a mixture of experts it counts all experts."""
+    """Counts a transformers causal LM or classifier with dense layers; of a mixture of experts, all experts."""
     config = model.config.get_text_config()
-    outside = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
+    head = (model.get_output_embeddings() or model.score).weight
+    outside = {id(model.get_input_embeddings().weight), id(head)}
     matrices = sum(
         parameter.numel() for parameter in model.parameters() if parameter.ndim >= 2 and id(parameter) not in outside
     )
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return ModelFlops(
         per_token=2 * matrices,
-        per_predicted=2 * model.get_output_embeddings().weight.numel(),
+        per_predicted=2 * head.numel(),
         per_pair=4 * config.num_hidden_layers * config.num_attention_heads * width,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,9 +20,14 @@ _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 6e-2, torch.float16: 1e-2}
 
 
 def load_model(
-    path: str, *, dtype: torch.dtype, device: torch.device, trust_remote_code: bool = False
+    path: str,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+    trust_remote_code: bool = False,
 ) -> tuple[Any, Any]:
-    """A transformers causal LM that attends by our plans, and its tokenizer.
+    """A transformers causal LM that attends by our plans, and its tokenizer. `changes` are values of its config.
 
     `path` is a folder, a Hugging Face id, or the name of a model that `r1zero model list` shows. Raises UsageError when
     there is nothing to load, or when the family computes something that we do not.
@@ -31,7 +37,9 @@ def load_model(
     local = fetch.resolve(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(local, trust_remote_code=trust_remote_code)
-        model: Any = AutoModelForCausalLM.from_pretrained(local, dtype=dtype, trust_remote_code=trust_remote_code)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            local, dtype=dtype, trust_remote_code=trust_remote_code, **changes
+        )
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise UsageError(

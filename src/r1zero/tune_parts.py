@@ -1,0 +1,177 @@
+"""From a recipe with an objective to the parts that `tune.py` works with. Everything a recipe can get wrong is found
+here, before any work."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from r1zero import config, objectives, seeds
+from r1zero.checkpoint.folder import RunFolder
+from r1zero.data.tokens import Reading, read_fields
+from r1zero.data.training_set import Limit, TrainingSet
+from r1zero.device import Device
+from r1zero.errors import UsageError
+from r1zero.log import log
+from r1zero.models.context import context_changes
+from r1zero.models.flops import ModelFlops, model_flops
+from r1zero.models.forward import token_logprobs
+from r1zero.models.load import load_model, longest_context
+from r1zero.models.value import load_scorer, token_judgements, token_values
+from r1zero.objectives import Objective
+from r1zero.trainer.trainer import Trainer, frozen_logprobs
+from r1zero.types import Batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What `tune.train` introduces to each other."""
+
+    objective: Objective
+    rows: TrainingSet
+    held_out: TrainingSet | None = None
+    trainer: Trainer[Any]
+    reference: Callable[[Batch], Tensor] | None = None  # log-probabilities [N] under the start weights
+    flops: ModelFlops
+    samples_per_step: int  # rows, rather
+    shuffle: bool = True
+
+
+def build(recipe: config.TuningRecipe, device: Device, folder: RunFolder) -> tuple[config.TuningRecipe, Parts]:
+    """Load and check everything, cheap checks first. Raises UsageError for the first mistake; rows that cannot be used
+    go to the folder's quarantine. Returns the recipe with the number of steps, too."""
+    objective = objectives.build(recipe.objective)
+    check_lengths(recipe, objective)
+    model, tokenizer = load(recipe, objective, device)
+    reading = Reading(objective.rows, recipe.data, recipe.objective, tokenizer)
+    rows = read(recipe.data, "data", reading, objective, folder)
+    held_out = read(recipe.evaluation, "evaluation", reading, objective, folder) if recipe.evaluation else None
+    steps = recipe.steps_over(len(rows))
+    count = recipe.trainer.samples_per_step
+    epochs = steps * count / len(rows)
+    log.info(f"{len(rows)} rows from {recipe.data.path}; {steps} steps of {count} rows: {epochs:.2f} epochs")
+    parts = Parts(
+        objective=objective,
+        rows=rows,
+        held_out=held_out,
+        reference=reference_of(model) if objective.needs_reference else None,
+        trainer=Trainer(
+            model,
+            tokenizer,
+            recipe.trainer,
+            total_updates=steps,
+            predict=prediction(objective, tokenizer),
+            gradient_checkpointing=recipe.model.gradient_checkpointing,
+        ),
+        flops=model_flops(model),
+        samples_per_step=count,
+        shuffle=recipe.data.shuffle,
+    )
+    return recipe.model_copy(update={"run": recipe.run.model_copy(update={"steps": steps})}), parts
+
+
+def check_lengths(recipe: config.TuningRecipe, objective: Objective) -> None:
+    """What a pack must hold, and what may happen to long rows, depends on the objective."""
+    name, data = objective.settings.name, recipe.data
+    needed = objective.together * data.max_tokens
+    if recipe.trainer.tokens_per_pack < needed:
+        raise UsageError(
+            f"trainer.tokens_per_pack = {recipe.trainer.tokens_per_pack}: {name} keeps the {objective.together} "
+            f"answers of a row in one pack, up to {needed} tokens; raise it, or lower data.max_tokens"
+        )
+    allowed = {"text": ("drop", "cut", "split"), "answers": ("drop", "cut"), "pairs": ("drop", "cut")}
+    choices = allowed.get(objective.rows, ("drop",))
+    if data.too_long not in choices:
+        raise UsageError(
+            f"data.too_long = '{data.too_long}': {name} can only {' or '.join(choices)}; choose one of them"
+        )
+
+
+def load(recipe: config.TuningRecipe, objective: Objective, device: Device) -> tuple[Any, Any]:
+    """The model with the head that the objective needs, and its tokenizer."""
+    from transformers import AutoTokenizer
+
+    from r1zero.models import fetch
+
+    settings = recipe.model
+    changes = context_changes(
+        settings.path,
+        rope_theta=settings.rope_theta,
+        context=settings.context,
+        trust_remote_code=settings.trust_remote_code,
+    )
+    if objective.head in ("sequence_score", "token_score"):
+        model = load_scorer(
+            settings.path,
+            "model.path",
+            dtype=device.dtype,
+            device=device.torch_device,
+            seed=seeds.derive(recipe.run.seed, "head"),
+            each_token=objective.head == "token_score",
+            changes=changes,
+            trust_remote_code=settings.trust_remote_code,
+        )
+        local = fetch.resolve(settings.path)
+        tokenizer = AutoTokenizer.from_pretrained(local, trust_remote_code=settings.trust_remote_code)
+        set_padding(model, tokenizer)
+    else:
+        model, tokenizer = load_model(
+            settings.path,
+            dtype=device.dtype,
+            device=device.torch_device,
+            changes=changes,
+            trust_remote_code=settings.trust_remote_code,
+        )
+    context = longest_context(model)
+    if context and recipe.data.max_tokens > context:
+        raise UsageError(
+            f"data.max_tokens = {recipe.data.max_tokens}: the model's context is {context}; lower it, or extend the "
+            f"context by model.context and model.rope_theta"
+        )
+    return model, tokenizer
+
+
+def set_padding(model: Any, tokenizer: Any) -> None:
+    """Let the saved classifier know its padding, if that is a token of its own: transformers scores the last token that
+    is not padding, and a text may well end with the end token."""
+    alone = tokenizer.pad_token_id is not None and tokenizer.pad_token_id != tokenizer.eos_token_id
+    model.config.pad_token_id = tokenizer.pad_token_id if alone else None
+
+
+def prediction(objective: Objective, tokenizer: Any) -> Callable[[Any, Batch], Any]:
+    """What the model says of a pack, for the objective's loss."""
+    if objective.head in ("sequence_score", "token_score"):
+        return token_values
+    if objective.head == "judgement":
+        texts = objective.settings.good_token, objective.settings.bad_token
+        good, bad = (tokenizer(text, add_special_tokens=False)["input_ids"][-1] for text in texts)
+        if good == bad:
+            raise UsageError(f"objective.bad_token = '{texts[1]}': ends with the same token as good_token")
+        return partial(token_judgements, good=good, bad=bad)
+    return token_logprobs
+
+
+def reference_of(model: Any) -> Callable[[Batch], Tensor]:
+    """Log-probabilities [N] under the weights that the model has now."""
+    frozen = copy.deepcopy(model).requires_grad_(False)
+    return partial(frozen_logprobs, frozen, temperature=1.0)
+
+
+def read(rows: config.Rows, section: str, reading: Reading, objective: Objective, folder: RunFolder) -> TrainingSet:
+    """The usable rows of a source; the others go to the quarantine."""
+    placed, rejected = read_fields(rows, section, reading)
+    limit = Limit(reading.data.max_tokens, reading.data.too_long)
+    found = TrainingSet.of(placed, objective.to_samples, limit, rows.path, reading.tokenizer.decode)
+    folder.quarantine_rows([*rejected, *found.rejected])
+    if not len(found):
+        first = [*rejected, *found.rejected][0].reason
+        raise UsageError(f"{section}.path = '{rows.path}': no row is left; the first reason: {first}")
+    if found.cut:
+        folder.event("rows cut", count=found.cut)
+        log.warning(f"{found.cut} rows of {rows.path} were cut off at data.max_tokens = {limit.tokens}")
+    return found
