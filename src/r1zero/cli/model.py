@@ -37,10 +37,11 @@ def export(
 ) -> None:
     """Write the newest intact checkpoint's model as a plain Hugging Face folder."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     from r1zero.checkpoint import store
     from r1zero.log import log
+    from r1zero.models.load import auto_class
 
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
     if dtype not in dtypes:
@@ -50,6 +51,6 @@ def export(
     newest = store.newest_intact(run / "checkpoints", log.warning)
     if newest is None:
         raise UsageError(f"{run}: has no intact checkpoint")
-    AutoModelForCausalLM.from_pretrained(newest, dtype=dtypes[dtype]).save_pretrained(folder)
+    auto_class(newest).from_pretrained(newest, dtype=dtypes[dtype]).save_pretrained(folder)
     AutoTokenizer.from_pretrained(newest).save_pretrained(folder)
     log.info(f"{newest} -> {folder}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -49,6 +50,23 @@ def load_model(
     model = model.to(device).eval()
     check_forward(model, path)
     return model, tokenizer
+
+
+def auto_class(folder: Path) -> Any:
+    """The transformers class that loads a saved model with the head it was saved with."""
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForSequenceClassification,
+        AutoModelForTokenClassification,
+    )
+
+    heads = {
+        "ForSequenceClassification": AutoModelForSequenceClassification,
+        "ForTokenClassification": AutoModelForTokenClassification,
+    }
+    (name,) = AutoConfig.from_pretrained(folder).architectures or ("",)
+    return next((found for ending, found in heads.items() if name.endswith(ending)), AutoModelForCausalLM)
 
 
 def hidden_states(model: Any, token_ids: Tensor, positions: Tensor, plan: object) -> Tensor:

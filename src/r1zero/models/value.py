@@ -46,22 +46,19 @@ def load_scorer(
     Open-Reasoner-Zero), drawn from `seed`. `changes` are values of its config. Raises UsageError, which names `key`,
     when there is nothing to load, or when its head is not one linear layer with one output.
     """
-    from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
     from transformers.utils import logging as their_log
 
     auto = AutoModelForTokenClassification if each_token else AutoModelForSequenceClassification
-    if each_token:
-        changes = {**changes, "classifier_dropout": 0.0}
+    local = fetch.resolve(path)
     verbosity = their_log.get_verbosity()
     their_log.set_verbosity_error()  # it warns of the missing head, which is what we ask for
     try:
+        settings = AutoConfig.from_pretrained(local, num_labels=1, trust_remote_code=trust_remote_code, **changes)
+        if each_token:
+            settings.classifier_dropout = 0.0  # a head of one layer; transformers would drop a tenth of its input
         model, loading = auto.from_pretrained(
-            fetch.resolve(path),
-            num_labels=1,
-            dtype=dtype,
-            trust_remote_code=trust_remote_code,
-            output_loading_info=True,
-            **changes,
+            local, config=settings, dtype=dtype, trust_remote_code=trust_remote_code, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
