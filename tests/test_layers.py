@@ -18,7 +18,7 @@ LAYERS = [
     {"checkpoint", "objectives"},
     {"engine", "trainer", "sync", "cluster"},
     {"rollouts", "samples", "memory", "speed", "session", "scoring"},
-    {"evaluate", "grade"},
+    {"evaluate", "grade", "student"},
     {"build", "tune_parts"},
     {"learn"},
     {"loop", "tune"},

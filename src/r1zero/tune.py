@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from r1zero import learn, speed
+from r1zero import learn, rollouts, seeds, speed, student
 from r1zero.data import order
 from r1zero.data.packing import pack, to_device, unpack
 from r1zero.log import log
@@ -27,11 +27,11 @@ _LOSS = "loss"
 def train(parts: Parts, session: Session) -> None:
     """Train until `run.steps`. Evaluates and saves when due."""
     evaluate(parts, session)
-    for _ in session.steps():
-        samples = next_samples(parts, session)
+    for step in session.steps():
+        samples, metrics = answered(parts, session, next_samples(parts, session), step)
         packs = to_packs(parts, session, samples)
         with session.clock("update"):
-            metrics = learn.update(parts.trainer, [packs], parts.objective.loss, lambda _: True)
+            metrics |= learn.update(parts.trainer, [packs], parts.objective.loss, lambda _: True)
         rate = session.device.gemm_rate
         metrics |= speed.update_metrics(parts.flops, [packs], lambda _: True, 1, session.seconds("update"), rate)
         metrics["tokens/learned"] = float(sum(int(sample.mask.sum()) for sample in samples))
@@ -52,6 +52,25 @@ def next_samples(parts: Parts, session: Session) -> list[Sample]:
         shuffle=parts.shuffle,
     )
     return [sample for index in chosen for sample in parts.rows[index]]
+
+
+def answered(
+    parts: Parts, session: Session, samples: list[Sample], step: int | None
+) -> tuple[list[Sample], dict[str, float]]:
+    """The samples of rows as they are; or of their prompts, answered by the model. Step None is an evaluation."""
+    if parts.student is None:
+        return samples, {}
+    purpose = ("evaluation",) if step is None else ("rollout", step)
+    with session.clock("rollout"):
+        parts.student.engine.load_weights(parts.trainer.weights(), session.done)
+        seed = seeds.derive(session.run.seed, *purpose)
+        groups = parts.student.answer(samples, seed, session.stop.check)
+    metrics = student.summary(groups)
+    if step is not None:
+        session.folder.write_rollouts(step, rollouts.records(step, groups))
+        rate = session.device.gemm_rate
+        metrics |= speed.rollout_metrics(parts.flops, groups, session.seconds("rollout"), rate)
+    return student.to_samples(groups), metrics
 
 
 def to_packs(parts: Parts, session: Session, samples: Sequence[Sample]) -> list[Batch]:
@@ -90,10 +109,11 @@ def evaluate(parts: Parts, session: Session) -> None:
     """Loss and metrics on the held-out rows if it is due and was not done at this step before."""
     if parts.held_out is None or not session.evaluation_due() or session.folder.evaluated(session.done):
         return
-    samples = [sample for index in range(len(parts.held_out)) for sample in parts.held_out[index]]
+    given = [sample for index in range(len(parts.held_out)) for sample in parts.held_out[index]]
+    samples, noted = answered(parts, session, given, None)
     with session.clock("evaluate"):
         packs = to_packs(parts, session, samples)
-        means = measure(parts.trainer, packs, parts.objective.loss)
+        means = noted | measure(parts.trainer, packs, parts.objective.loss)
     report = {f"evaluation/{name}": value for name, value in means.items()}
     report["evaluation/rows"] = float(len(parts.held_out))
     session.folder.write_evaluation(session.done, report, [], [])

@@ -13,17 +13,22 @@ from torch import Tensor
 
 from r1zero import config, objectives, seeds
 from r1zero.checkpoint.folder import RunFolder
+from r1zero.data.chats import stop_strings
 from r1zero.data.tokens import Reading, read_fields
 from r1zero.data.training_set import Limit, TrainingSet
 from r1zero.device import Device
+from r1zero.engine.native import NativeEngine
 from r1zero.errors import UsageError
 from r1zero.log import log
 from r1zero.models.context import context_changes
+from r1zero.models.divergence import token_divergence
 from r1zero.models.flops import ModelFlops, model_flops
 from r1zero.models.forward import token_logprobs
 from r1zero.models.load import load_model, longest_context
 from r1zero.models.value import load_scorer, token_judgements, token_values
 from r1zero.objectives import Objective
+from r1zero.rollouts import sampling_of
+from r1zero.student import Student
 from r1zero.trainer.trainer import Trainer, frozen_logprobs
 from r1zero.types import Batch
 
@@ -37,6 +42,7 @@ class Parts:
     held_out: TrainingSet | None = None
     trainer: Trainer[Any]
     reference: Callable[[Batch], Tensor] | None = None  # log-probabilities [N] under the start weights
+    student: Student | None = None  # who answers the prompts, if rows are prompts
     flops: ModelFlops
     samples_per_step: int  # rows, rather
     shuffle: bool = True
@@ -47,6 +53,8 @@ def build(recipe: config.TuningRecipe, device: Device, folder: RunFolder) -> tup
     go to the folder's quarantine. Returns the recipe with the number of steps, too."""
     objective = objectives.build(recipe.objective)
     check_lengths(recipe, objective)
+    if recipe.rollout is not None and not objective.samples_itself:
+        raise UsageError(f"rollout: {recipe.objective.name} does not sample; remove the section")
     model, tokenizer = load(recipe, objective, device)
     reading = Reading(objective.rows, recipe.data, recipe.objective, tokenizer)
     rows = read(recipe.data, "data", reading, objective, folder)
@@ -65,9 +73,10 @@ def build(recipe: config.TuningRecipe, device: Device, folder: RunFolder) -> tup
             tokenizer,
             recipe.trainer,
             total_updates=steps,
-            predict=prediction(objective, tokenizer),
+            predict=prediction(recipe, objective, tokenizer, device),
             gradient_checkpointing=recipe.model.gradient_checkpointing,
         ),
+        student=student(recipe, model, tokenizer) if objective.samples_itself else None,
         flops=model_flops(model),
         samples_per_step=count,
         shuffle=recipe.data.shuffle,
@@ -143,7 +152,9 @@ def set_padding(model: Any, tokenizer: Any) -> None:
     model.config.pad_token_id = tokenizer.pad_token_id if alone else None
 
 
-def prediction(objective: Objective, tokenizer: Any) -> Callable[[Any, Batch], Any]:
+def prediction(
+    recipe: config.TuningRecipe, objective: Objective, tokenizer: Any, device: Device
+) -> Callable[[Any, Batch], Any]:
     """What the model says of a pack, for the objective's loss."""
     if objective.head in ("sequence_score", "token_score"):
         return token_values
@@ -153,7 +164,53 @@ def prediction(objective: Objective, tokenizer: Any) -> Callable[[Any, Batch], A
         if good == bad:
             raise UsageError(f"objective.bad_token = '{texts[1]}': ends with the same token as good_token")
         return partial(token_judgements, good=good, bad=bad)
+    if objective.head == "teacher":
+        settings = objective.settings
+        teacher = load_teacher(recipe, tokenizer, device)
+        share = settings.teacher_share
+        return partial(token_divergence, teacher=teacher, name=settings.divergence, teacher_share=share)
     return token_logprobs
+
+
+def load_teacher(recipe: config.TuningRecipe, tokenizer: Any, device: Device) -> Any:
+    """The frozen model to learn from. Raises UsageError for one that reads other tokens."""
+    path = recipe.objective.teacher
+    try:
+        model, theirs = load_model(
+            path,
+            dtype=device.dtype,
+            device=device.torch_device,
+            trust_remote_code=recipe.model.trust_remote_code,
+        )
+    except UsageError as error:
+        raise UsageError(str(error).replace("model.path", "objective.teacher", 1)) from None
+    if theirs.get_vocab() != tokenizer.get_vocab():
+        raise UsageError(
+            f"objective.teacher = '{path}': its tokenizer has other tokens than model.path's; choose another"
+        )
+    return model.requires_grad_(False)
+
+
+def student(recipe: config.TuningRecipe, model: Any, tokenizer: Any) -> Student:
+    """The model as it answers the prompts of rows. Raises UsageError where there is no room for the answers."""
+    settings = recipe.rollout
+    if settings is None:
+        raise UsageError(
+            "rollout: missing; the model answers the prompts itself, so add the section with max_new_tokens"
+        )
+    longest = recipe.data.max_tokens + settings.max_new_tokens
+    context = longest_context(model)
+    if recipe.trainer.tokens_per_pack < longest or (context and context < longest):
+        raise UsageError(
+            f"rollout.max_new_tokens = {settings.max_new_tokens}: with data.max_tokens a sequence may have {longest} "
+            f"tokens, more than the model's context or trainer.tokens_per_pack; lower it"
+        )
+    stop = stop_strings(recipe.data.template, recipe.data.templates_file)
+    return Student(
+        engine=NativeEngine(model, tokenizer, kv_cache_gib=settings.kv_cache_gib),
+        sampling=sampling_of(settings, n=1, stop=stop, model=model, tokenizer=tokenizer),
+        decode=partial(tokenizer.decode, skip_special_tokens=True),
+    )
 
 
 def reference_of(model: Any) -> Callable[[Batch], Tensor]:

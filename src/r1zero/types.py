@@ -234,6 +234,15 @@ class TokenValues:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenDivergence:
+    """How far a model is from its teacher before each of a batch's targets."""
+
+    divergence: Tensor  # [N] float32, in nats
+    entropy: Tensor  # [N] float32, of the model, without gradient
+    agreement: Tensor  # [N] float32: 1 where both find the same token likeliest
+
+
+@dataclass(frozen=True, slots=True)
 class TokenLoss:
     """A loss per token and the per-token quantities to log; both are averaged by the batch's weights."""
 

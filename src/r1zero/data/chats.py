@@ -117,7 +117,7 @@ class TemplateChat:
 def open_chat(name: str, file: str, tokenizer: Any, *, last_only: bool = False) -> tuple[Chat, Encoder]:
     """What `data.template` means for a transformers tokenizer, and what turns its pieces into ids. Raises UsageError
     for an unknown name, and for a tokenizer that cannot do it."""
-    stop: tuple[str, ...] = ()
+    stop = stop_strings(name, file)
     end = tokenizer.eos_token
     if name == "chat":
         if not tokenizer.chat_template:
@@ -125,16 +125,26 @@ def open_chat(name: str, file: str, tokenizer: Any, *, last_only: bool = False) 
                 "data.template = 'chat': this model's tokenizer has no chat template; choose another template"
             )
         chat: Chat = TokenizerChat(tokenizer, last_only)
-    elif file.endswith(".json") or (name not in template_names(file) and name in format_names()):
+    elif _is_format(name, file):
         format_ = load_format(name, file if file.endswith(".json") else "")
         chat = replace(format_, enable_thinking=True if format_.thinking else None)
-        stop = format_.stop
         end = stop[0] if format_.replace_eos else end
     else:
         template = load_template(name, file)
-        stop = template.stop
         chat = TemplateChat(template, tokenizer.bos_token or "", (*tokenizer.all_special_tokens, *stop))
     return chat, encoder(tokenizer, end, stop)
+
+
+def stop_strings(name: str, file: str) -> tuple[str, ...]:
+    """Strings that end an answer, beside the model's own end tokens. Raises UsageError for an unknown name."""
+    if name == "chat":
+        return ()
+    found = load_format(name, file if file.endswith(".json") else "") if _is_format(name, file) else None
+    return (found or load_template(name, file)).stop
+
+
+def _is_format(name: str, file: str) -> bool:
+    return file.endswith(".json") or (name not in template_names(file) and name in format_names())
 
 
 def encoder(tokenizer: Any, end: str | None, stop: Sequence[str] = ()) -> Encoder:
