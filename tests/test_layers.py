@@ -15,13 +15,14 @@ LAYERS = [
     {"device", "log", "seeds"},
     {"config", "metrics", "interrupt"},
     {"data", "rewards", "algorithms", "models"},
-    {"checkpoint"},
+    {"checkpoint", "objectives"},
     {"engine", "trainer", "sync", "cluster"},
     {"rollouts", "samples", "memory", "speed", "session", "scoring"},
-    {"evaluate", "grade"},
-    {"build"},
+    {"evaluate", "grade", "student"},
+    {"build", "tune_parts"},
     {"learn"},
-    {"loop", "pretrain", "report", "curate"},
+    {"loop", "tune"},
+    {"pretrain", "report", "curate"},
     {"cli"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

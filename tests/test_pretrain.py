@@ -42,7 +42,7 @@ def test_pretraining_resumes_exactly_and_exports_a_model(recipe: Path, tmp_path:
     assert losses[-1] < losses[0] - 0.5
     reasons = [json.loads(line)["reason"] for line in (tmp_path / "run" / "quarantine.jsonl").read_text().splitlines()]
     assert reasons[0] == "column 'text' is missing or empty"
-    assert reasons[1].startswith("the document has ") and reasons[1].endswith("more than data.max_document_tokens")
+    assert reasons[1].startswith("the row has ") and reasons[1].endswith("more than data.max_document_tokens = 40")
 
     r1zero("pretrain", recipe, f"run.dir={tmp_path}/again", "run.steps=7")
     r1zero("pretrain", recipe, f"run.dir={tmp_path}/again", "--resume")

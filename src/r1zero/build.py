@@ -27,11 +27,12 @@ from r1zero.log import log
 from r1zero.memory import Memory
 from r1zero.models.flops import ModelFlops, model_flops
 from r1zero.models.forward import token_logprobs
-from r1zero.models.load import load_model, longest_context, stop_token_ids
+from r1zero.models.load import load_model, longest_context
 from r1zero.models.value import load_critic, token_values
 from r1zero.rewards.combine import Verifiers
 from r1zero.rewards.reference import unusable_answers
 from r1zero.rewards.scorer import Scorer
+from r1zero.rollouts import sampling_of
 from r1zero.sync.shared import SharedWeights, WeightChannel
 from r1zero.trainer.reference import Reference
 from r1zero.trainer.trainer import Trainer
@@ -197,7 +198,12 @@ def load_policy(recipe: config.Recipe, device: Device) -> Policy:
     _check_context(recipe, longest_context(model))
     rendered = renderer(recipe.data, tokenizer)
     return Policy(
-        model=model, tokenizer=tokenizer, rendered=rendered, sampling=_sampling(recipe, model, tokenizer, rendered)
+        model=model,
+        tokenizer=tokenizer,
+        rendered=rendered,
+        sampling=sampling_of(
+            recipe.rollout, n=recipe.algorithm.group_size, stop=rendered.stop, model=model, tokenizer=tokenizer
+        ),
     )
 
 
@@ -302,24 +308,3 @@ def _check_context(recipe: config.Recipe, context: int) -> None:
             f"{recipe.data.max_prompt_tokens} a sequence may have {longest} tokens, but the model's context is "
             f"{context}"
         )
-
-
-def _sampling(recipe: config.Recipe, model: Any, tokenizer: Any, rendered: Renderer) -> Sampling:
-    """A stop string that is one token stops by its id; longer ones are looked for in the text."""
-    stop_tokens, stop_strings = set(stop_token_ids(model, tokenizer)), []
-    for stop in (*rendered.stop, *recipe.rollout.stop):
-        ids = tokenizer(stop, add_special_tokens=False)["input_ids"]
-        if len(ids) == 1:
-            stop_tokens.add(ids[0])
-        else:
-            stop_strings.append(stop)
-    return Sampling(
-        n=recipe.algorithm.group_size,
-        temperature=recipe.rollout.temperature,
-        top_k=recipe.rollout.top_k,
-        top_p=recipe.rollout.top_p,
-        min_p=recipe.rollout.min_p,
-        max_new_tokens=recipe.rollout.max_new_tokens,
-        stop_token_ids=frozenset(stop_tokens),
-        stop_strings=tuple(stop_strings),
-    )

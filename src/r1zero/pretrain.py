@@ -1,17 +1,17 @@
-"""Next-token pretraining from scratch: trainer and session of `loop.py`, with documents instead of rollouts."""
+"""Next-token pretraining from scratch: a new tokenizer and a new model, trained on documents by `tune.py`."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from r1zero import speed
-from r1zero.algorithms.losses import negative_log_likelihood
+from r1zero import objectives, tune
 from r1zero.checkpoint import rng
 from r1zero.checkpoint.folder import RunFolder
-from r1zero.config import PretrainRecipe, Source
-from r1zero.data import order, sources
-from r1zero.data.packing import pack
+from r1zero.config import Objective, PretrainRecipe, Source
+from r1zero.data import sources
 from r1zero.data.problems import Rejected
+from r1zero.data.tokens import Placed
+from r1zero.data.training_set import Limit, TrainingSet
 from r1zero.device import Device
 from r1zero.errors import UsageError
 from r1zero.interrupt import Stop
@@ -20,33 +20,36 @@ from r1zero.models.create import new_model, new_tokenizer
 from r1zero.models.flops import model_flops
 from r1zero.session import Session
 from r1zero.trainer.trainer import Trainer
-from r1zero.types import Batch, Sample, TokenLogprobs, TokenLoss
+from r1zero.tune_parts import Parts
+
+_OBJECTIVE = Objective(name="pretraining")
 
 
 def pretrain(recipe: PretrainRecipe, device: Device, folder: RunFolder, stop: Stop) -> None:
     """Train a new model on a corpus until `run.steps`."""
     rng.seed_all(recipe.run.seed)
+    objective = objectives.build(_OBJECTIVE)
     documents, rejected = read_documents(recipe)
     tokenizer = new_tokenizer((text for _, text in documents), recipe.model)
-    samples, too_long = to_samples(documents, recipe, tokenizer)
-    folder.quarantine_rows([*rejected, *too_long])
+    limit = Limit(recipe.data.max_document_tokens, "drop", "data.max_document_tokens")
+    rows = TrainingSet.of(encode(documents, tokenizer), objective.to_samples, limit, recipe.data.path, tokenizer.decode)
+    if not len(rows):
+        raise UsageError(
+            f"data.max_document_tokens = {recipe.data.max_document_tokens}: every document is longer; raise it"
+        )
+    folder.quarantine_rows([*rejected, *rows.rejected])
     model = new_model(recipe.model, tokenizer, dtype=device.dtype, device=device.torch_device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    log.info(f"{parameters:,} parameters, {len(tokenizer)} tokens, {len(samples)} documents from {recipe.data.path}")
-    flops = model_flops(model)
-    trainer = Trainer(model, tokenizer, recipe.trainer, total_updates=recipe.run.steps)
-    with Session(recipe, folder, device, trainer, stop) as session:
-        for _ in session.steps():
-            chosen = next_samples(samples, session.position, recipe)
-            with session.clock("update"):
-                packs = pack(chosen, tokens_per_pack=recipe.trainer.tokens_per_pack)
-                metrics = update(trainer, packs)
-            metrics |= speed.update_metrics(
-                flops, [packs], lambda _: True, 1, session.seconds("update"), device.gemm_rate
-            )
-            session.finish_step(
-                len(chosen), metrics, f"loss {metrics['loss']:.4f}  grad_norm {metrics['grad_norm']:.3g}"
-            )
+    log.info(f"{parameters:,} parameters, {len(tokenizer)} tokens, {len(rows)} documents from {recipe.data.path}")
+    parts = Parts(
+        objective=objective,
+        rows=rows,
+        trainer=Trainer(model, tokenizer, recipe.trainer, total_updates=recipe.run.steps),
+        flops=model_flops(model),
+        samples_per_step=recipe.trainer.samples_per_step,
+    )
+    with Session(recipe, folder, device, parts.trainer, stop) as session:
+        tune.train(parts, session)
 
 
 def read_documents(recipe: PretrainRecipe) -> tuple[list[tuple[int, str]], list[Rejected]]:
@@ -66,44 +69,11 @@ def read_documents(recipe: PretrainRecipe) -> tuple[list[tuple[int, str]], list[
     return documents, rejected
 
 
-def to_samples(
-    documents: list[tuple[int, str]], recipe: PretrainRecipe, tokenizer: object
-) -> tuple[list[Sample], list[Rejected]]:
+def encode(documents: list[tuple[int, str]], tokenizer: object) -> list[Placed]:
     """Documents between end tokens. All share the first one as their prompt, so a pack computes it once."""
     end = tokenizer.eos_token_id  # pyright: ignore[reportAttributeAccessIssue]
-    start = np.array([end], dtype=np.int32)
     encoded = tokenizer([text for _, text in documents], add_special_tokens=False)["input_ids"]  # pyright: ignore
-    samples, rejected = [], []
-    for (line, text), ids in zip(documents, encoded, strict=True):
-        if len(ids) + 2 > recipe.data.max_document_tokens:
-            reason = f"the document has {len(ids) + 2} tokens, more than data.max_document_tokens"
-            rejected.append(Rejected(recipe.data.path, line, reason, {"text": text}))
-            continue
-        response = np.array([*ids, end], dtype=np.int32)
-        nothing = np.zeros(len(response), dtype=np.float32)
-        mask = np.ones(len(response), dtype=bool)
-        samples.append(
-            Sample(prompt_ids=start, response_ids=response, mask=mask, advantages=nothing, behaviour_logprobs=nothing)
-        )
-    if not samples:
-        raise UsageError(
-            f"data.max_document_tokens = {recipe.data.max_document_tokens}: every document is longer; raise it"
-        )
-    return samples, rejected
-
-
-def next_samples(samples: list[Sample], position: int, recipe: PretrainRecipe) -> list[Sample]:
-    count, seed = recipe.trainer.samples_per_step, recipe.run.seed
-    chosen = order.indices(size=len(samples), position=position, count=count, seed=seed, shuffle=True)
-    return [samples[index] for index in chosen]
-
-
-def update(trainer: Trainer, packs: list[Batch]) -> dict[str, float]:
-    shares = [trainer.forward_backward(batch, next_token_loss) for batch in packs]
-    done = trainer.step()
-    means = {name: sum(share[name] for share in shares) for name in shares[0]}
-    return {**means, "grad_norm": done.grad_norm, "lr": done.lr, "updates/skipped": done.skipped}
-
-
-def next_token_loss(policy: TokenLogprobs, batch: Batch) -> TokenLoss:
-    return TokenLoss(negative_log_likelihood(policy.logprobs), {"entropy": policy.entropy.detach()})
+    return [
+        (line, {"input_ids": np.array([end, *ids, end], dtype=np.int32)})
+        for (line, _), ids in zip(documents, encoded, strict=True)
+    ]

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from r1zero import config
 from r1zero.engine.base import RolloutEngine
+from r1zero.models.load import stop_token_ids
 from r1zero.rewards import combine
 from r1zero.rewards.combine import Verifiers
 from r1zero.rewards.scorer import Scorer
@@ -22,6 +24,28 @@ _REFLECTION = re.compile(r"\b(wait|re-?check|retry|alternatively|however|let me 
 
 # a prompt's completions with their text and the verdicts to come
 Pending = list[tuple[Completion, str, dict[str, Any]]]
+
+
+def sampling_of(settings: config.Rollout, *, n: int, stop: Sequence[str], model: Any, tokenizer: Any) -> Sampling:
+    """How a recipe samples `n` rollouts of a prompt; `stop` are the template's stop strings. One that is one token
+    stops by its id; longer ones are looked for in the text."""
+    stop_tokens, stop_strings = set(stop_token_ids(model, tokenizer)), []
+    for text in (*stop, *settings.stop):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        if len(ids) == 1:
+            stop_tokens.add(ids[0])
+        else:
+            stop_strings.append(text)
+    return Sampling(
+        n=n,
+        temperature=settings.temperature,
+        top_k=settings.top_k,
+        top_p=settings.top_p,
+        min_p=settings.min_p,
+        max_new_tokens=settings.max_new_tokens,
+        stop_token_ids=frozenset(stop_tokens),
+        stop_strings=tuple(stop_strings),
+    )
 
 
 def sample(

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from r1zero.checkpoint import rng, store
 from r1zero.checkpoint.folder import RunFolder
-from r1zero.config import PretrainRecipe, Recipe
+from r1zero.config import PretrainRecipe, Recipe, TuningRecipe
 from r1zero.device import Device
 from r1zero.errors import Interrupted
 from r1zero.interrupt import Stop
@@ -41,7 +41,12 @@ class Session:
     """
 
     def __init__(
-        self, recipe: Recipe | PretrainRecipe, folder: RunFolder, device: Device, learner: Learner, stop: Stop
+        self,
+        recipe: Recipe | TuningRecipe | PretrainRecipe,
+        folder: RunFolder,
+        device: Device,
+        learner: Learner,
+        stop: Stop,
     ) -> None:
         self.run, self.folder, self.device, self.learner, self.stop = recipe.run, folder, device, learner, stop
         self.done = 0  # finished steps

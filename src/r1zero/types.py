@@ -170,10 +170,16 @@ class Sample:
     mask: np.ndarray  # [R] bool
     advantages: np.ndarray  # [R] float32
     behaviour_logprobs: np.ndarray  # [R] float32, of the policy that sampled each token
+    target_ids: np.ndarray | None = None  # [R] int32, what to predict if it is not response_ids
     old_logprobs: np.ndarray | None = None  # [R] float32, of the trainer before the step's first update
     reference_logprobs: np.ndarray | None = None  # [R] float32
     values: np.ndarray | None = None  # [R] float32, the critic's before the step's first update
     returns: np.ndarray | None = None  # [R] float32
+
+    @property
+    def targets(self) -> np.ndarray:  # [R] int32
+        """The token that each place of the response should predict."""
+        return self.response_ids if self.target_ids is None else self.target_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +231,15 @@ class TokenValues:
     """What the critic expects before each of a batch's targets."""
 
     values: Tensor  # [N] float32
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDivergence:
+    """How far a model is from its teacher before each of a batch's targets."""
+
+    divergence: Tensor  # [N] float32, in nats
+    entropy: Tensor  # [N] float32, of the model, without gradient
+    agreement: Tensor  # [N] float32: 1 where both find the same token likeliest
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,10 +88,11 @@ def _quantization_of(run: Path) -> Any:
 
 def _write(source: Path, folder: Path, dtype: str, quantization: Any) -> None:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     from r1zero.log import log
     from r1zero.models import adapters
+    from r1zero.models.load import auto_class
     from r1zero.models.merge import merge as merge_adapters
 
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -102,6 +103,6 @@ def _write(source: Path, folder: Path, dtype: str, quantization: Any) -> None:
     if adapters.is_adapter(source):
         merge_adapters(source, folder, dtype=dtypes[dtype], quantization=quantization)
     else:
-        AutoModelForCausalLM.from_pretrained(source, dtype=dtypes[dtype]).save_pretrained(folder)
+        auto_class(source).from_pretrained(source, dtype=dtypes[dtype]).save_pretrained(folder)
         AutoTokenizer.from_pretrained(source).save_pretrained(folder)
     log.info(f"{source}, {adapters.describe(source)} -> {folder}, a whole model in {dtype}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from r1zero.config import Recipe
+    from r1zero.config import Recipe, TuningRecipe
 
 
 def command(
@@ -18,10 +18,12 @@ def command(
         bool, typer.Option(help="Continue the run in run.dir from its newest intact checkpoint.")
     ] = False,
 ) -> None:
-    """Train by reinforcement learning."""
-    from r1zero.config import Recipe, load
+    """Train by reinforcement learning, or on rows if the recipe has an objective."""
+    from r1zero.config import Recipe, load_training
 
-    train(load(Recipe, recipe, overrides or []), resume=resume)
+    settings = load_training(recipe, overrides or [])
+    run = train if isinstance(settings, Recipe) else tune
+    run(settings, resume=resume)  # pyright: ignore[reportArgumentType]
 
 
 def train(recipe: Recipe, *, resume: bool) -> None:
@@ -46,3 +48,22 @@ def train(recipe: Recipe, *, resume: bool) -> None:
     write_report(folder.path)
     newest = store.published(folder.checkpoints)[-1]
     log.info(f"{newest} holds {adapters.describe(newest)}; `r1zero model export {folder.path} FOLDER` writes a model")
+
+
+def tune(recipe: TuningRecipe, *, resume: bool) -> None:
+    """Run a recipe with an objective in its folder, and leave a report."""
+    from r1zero import device, tune, tune_parts
+    from r1zero.checkpoint import rng
+    from r1zero.checkpoint.folder import RunFolder
+    from r1zero.interrupt import Stop
+    from r1zero.report import write_report
+    from r1zero.session import Session
+
+    folder = RunFolder.create(Path(recipe.run.dir), resume=resume)
+    chosen = device.select(recipe.run.device, recipe.model.dtype, recipe.run.threads, recipe.run.deterministic)
+    rng.seed_all(recipe.run.seed)
+    with Stop() as stop:
+        resolved, parts = tune_parts.build(recipe, chosen, folder)
+        with Session(resolved, folder, chosen, parts.trainer, stop) as session:
+            tune.train(parts, session)
+    write_report(folder.path)

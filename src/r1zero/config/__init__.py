@@ -2,8 +2,9 @@
 
 from r1zero.config.algorithm import Algorithm, Correction
 from r1zero.config.curation import CurateRecipe
-from r1zero.config.load import dump, find_recipe, load
+from r1zero.config.load import dump, find_recipe, load, load_training
 from r1zero.config.model import Lora, Model, Quantization
+from r1zero.config.objective import Objective
 from r1zero.config.optimization import Critic, Optimization, PretrainTrainer, Trainer
 from r1zero.config.prepare import PrepareRecipe
 from r1zero.config.rewards import Judge, ProcessReward, RewardModel, Rewards
@@ -20,6 +21,7 @@ from r1zero.config.schema import (
     Source,
     TrainingSource,
 )
+from r1zero.config.tuning import Rows, TuningData, TuningRecipe
 
 __all__ = [
     "Algorithm",
@@ -34,6 +36,7 @@ __all__ = [
     "Lora",
     "Model",
     "NewModel",
+    "Objective",
     "Optimization",
     "PrepareRecipe",
     "PretrainRecipe",
@@ -44,11 +47,15 @@ __all__ = [
     "RewardModel",
     "Rewards",
     "Rollout",
+    "Rows",
     "Run",
     "Source",
     "Trainer",
     "TrainingSource",
+    "TuningData",
+    "TuningRecipe",
     "dump",
     "find_recipe",
     "load",
+    "load_training",
 ]

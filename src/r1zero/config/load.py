@@ -15,12 +15,13 @@ from pydantic.fields import FieldInfo
 from r1zero.config.curation import CurateRecipe
 from r1zero.config.prepare import PrepareRecipe
 from r1zero.config.schema import SYNONYMS, PretrainRecipe, Recipe
+from r1zero.config.tuning import TuningRecipe
 from r1zero.errors import UsageError, suggest
 
 Tree: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str | int, ...]
 Origins: TypeAlias = dict[Key, str]  # key -> "file:line" of the value that won
-R = TypeVar("R", Recipe, PretrainRecipe, CurateRecipe, PrepareRecipe)
+R = TypeVar("R", Recipe, TuningRecipe, PretrainRecipe, CurateRecipe, PrepareRecipe)
 
 _PACKAGE = Path(__file__).parent.parent
 RECIPES = next(folder for folder in (_PACKAGE / "recipes", _PACKAGE.parent.parent / "recipes") if folder.is_dir())
@@ -41,6 +42,14 @@ def load(schema: type[R], path: str | Path, overrides: Sequence[str] = ()) -> R:
         lines = [_line(origins, _key(dotted), _value(recipe, dotted), why) for dotted, why in conflicts]
         raise UsageError("\n".join(lines))
     return recipe
+
+
+def load_training(path: str | Path, overrides: Sequence[str] = ()) -> Recipe | TuningRecipe:
+    """A recipe of `r1zero train`: one with an `objective` section trains on rows, any other by reinforcement learning.
+    Raises UsageError as `load`."""
+    tree, _ = _compose(find_recipe(path), ())
+    sections = {*tree, *(override.split(".")[0] for override in overrides)}
+    return load(TuningRecipe, path, overrides) if "objective" in sections else load(Recipe, path, overrides)
 
 
 def dump(recipe: BaseModel) -> str:

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from r1zero.config.curation import CurateRecipe
 from r1zero.config.prepare import PrepareRecipe
 from r1zero.config.schema import PretrainRecipe, Recipe
+from r1zero.config.tuning import TuningRecipe
 
 _HEADER = "| key | type | default | meaning |\n|---|---|---|---|"
 _HEAD = """\
@@ -24,6 +25,7 @@ given. Any key can be set on the command line as `section.key=value`, in a list 
 
 def reference() -> str:
     parts = [_HEAD, "## `r1zero train`, `demo`, `evaluate`\n", *_sections(Recipe)]
+    parts += ["## `r1zero train` with an `objective`\n", *_sections(TuningRecipe)]
     parts += ["## `r1zero pretrain`\n", *_sections(PretrainRecipe)]
     parts += ["## `r1zero curate`\n", *_sections(CurateRecipe)]
     parts += ["## `r1zero prepare`\n", _table(PrepareRecipe)]

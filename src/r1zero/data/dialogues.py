@@ -60,14 +60,15 @@ OPENAI = SHAREGPT | {
 }
 
 
-def resolve_names(defaults: Names, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """`map_keys` over the defaults; "" and null switch a column off. Raises UsageError for a name nobody knows."""
+def resolve_names(defaults: Names, given: Mapping[str, Any] | None, key: str = "map_keys") -> dict[str, Any]:
+    """`map_keys` over the defaults; "" and null switch a column off. Raises UsageError for a name nobody knows, which
+    calls the setting `key`."""
     flat: dict[str, Any] = {}
     for name, value in (given or {}).items():
         flat |= value if name == "tags" and isinstance(value, dict) else {name: value or None}
     for name in flat:
         if name not in defaults:
-            raise UsageError(f"map_keys.{name}: unknown name{suggest(name, defaults)}")
+            raise UsageError(f"{key}.{name}: unknown name{suggest(name, defaults)}")
     return dict(defaults) | flat | {"mapped": frozenset(flat)}
 
 

@@ -146,6 +146,12 @@ def encode_rows(rows: Iterable[Row], handler: Handler, encoder: Encoder, seq_len
     )
 
 
+def fields_of(encoded: Encoded) -> list[Fields]:
+    """The fields of every row."""
+    columns = {name: np.split(tokens, np.cumsum(lengths)[:-1]) for name, (tokens, lengths) in encoded.fields.items()}
+    return [{name: parts[row] for name, parts in columns.items()} for row in range(len(encoded.where))]
+
+
 def _plan(row: Row, handler: Handler, encoder: Encoder, reads: Sequence[str]) -> list[Span]:
     if row.error:
         raise BadRow(row.error)

@@ -22,14 +22,33 @@ import numpy as np
 from r1zero.data import dialogues
 from r1zero.data.cells import BadRow, column, filled, text
 from r1zero.data.dialogues import Columns, Names, Reader
-from r1zero.data.formats import EOS, ChatFormat, Piece
+from r1zero.data.formats import EOS, ChatFormat, Piece, Turn
 from r1zero.errors import UsageError, suggest
+from r1zero.types import Message
 
 IGNORED = -100
 MASK = "attention_mask"
 Span: TypeAlias = tuple[Piece, ...]
 Ids: TypeAlias = np.ndarray  # [tokens] int32
 Fields: TypeAlias = dict[str, Ids]
+
+
+class Chat(Protocol):
+    """How a dialogue is shown: `formats.ChatFormat`, or a template of `chats.py`. Methods raise BadRow for a dialogue
+    that it cannot show."""
+
+    @property
+    def efficient_eos(self) -> bool: ...
+
+    def turns(
+        self, dialogue: Sequence[Message], system: str = "", tools: str = "", *, last_thought_only: bool = False
+    ) -> list[Turn]:
+        """Pairs of what is given and what is answered; the dialogue alternates and ends with an answer."""
+        ...
+
+    def prompt(self, dialogue: Sequence[Message], system: str = "", tools: str = "") -> tuple[Piece, ...]:
+        """Everything before the last answer."""
+        ...
 
 
 class Handler(Protocol):
@@ -60,6 +79,7 @@ class Pretraining:
     layout: str
     names: Names
     append_eod: bool
+    prepend_eod: bool = False
     infix: str = ""
 
     @property
@@ -69,7 +89,8 @@ class Pretraining:
     def spans(self, columns: Columns) -> list[Span]:
         end: Span = (EOS,) if self.append_eod else ()
         if self.layout == "text":
-            return [(filled(column(columns, name), name), *end) for name in self.fields]
+            start: Span = (EOS,) if self.prepend_eod else ()
+            return [(*start, filled(column(columns, name), name), *end) for name in self.fields]
         if self.layout == "alpaca":
             return [(_alpaca_text(columns, self.names), *end)]
         chat = dialogues.sharegpt(columns, self.names, False)
@@ -81,12 +102,13 @@ class Pretraining:
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """Every answer of a dialogue is learned, what is given is not."""
+    """Every answer of a dialogue is learned, what is given is not; with `last_only` no answer but the last."""
 
-    format: ChatFormat
+    format: Chat
     read: Reader
     names: Names
     append_eod: bool
+    last_only: bool = False
     fields: tuple[str, ...] = ("input_ids", "attention_mask", "labels")
     infix: str = "_packed"
 
@@ -101,9 +123,13 @@ class Instruction:
         return [*spans[:-1], (*spans[-1], EOS)] if self.append_eod else spans
 
     def assemble(self, ids: Sequence[Ids]) -> Fields:
-        labels = [span if place % 2 else np.full(len(span), IGNORED, np.int32) for place, span in enumerate(ids)]
+        first = len(ids) - 1 if self.last_only else 0
+        labels = [
+            span if place % 2 and place >= first else np.full(len(span), IGNORED, np.int32)
+            for place, span in enumerate(ids)
+        ]
         if self.format.efficient_eos:  # the token after an answer teaches the end that the format does not write
-            for place in range(2, len(ids), 2):
+            for place in range(max(2, first + 1), len(ids), 2):
                 labels[place][:1] = _end_of(ids)
         return {"input_ids": np.concatenate(ids), "labels": np.concatenate(labels)}
 
@@ -112,7 +138,7 @@ class Instruction:
 class Prompts:
     """Prompts for RL, and the reference answer and other columns as tokens, without special ones."""
 
-    format: ChatFormat
+    format: Chat
     read: Reader
     names: Names
     additional: tuple[str, ...]
@@ -143,7 +169,7 @@ class Prompts:
 class Pairwise:
     """A prompt with a chosen and a rejected answer, for DPO and reward models."""
 
-    format: ChatFormat
+    format: Chat
     read: Reader
     names: Names
     fields: tuple[str, ...] = ("chosen_input_ids", "chosen_labels", "rejected_input_ids", "rejected_labels")

@@ -53,12 +53,15 @@ def pack(
     tokens_per_pack: int,
     loss_mean: Literal["token", "sequence", "constant"] = "token",
     longest_response: int = 0,
+    together: int = 1,
 ) -> list[Batch]:
     """All samples of one optimizer step as packs of at most `tokens_per_pack` tokens.
 
     The weights of all packs together make the mean: of tokens, 1/N each; of sequences, 1/(S R_i); constant,
     1/(S `longest_response`) (Dr. GRPO, arXiv 2503.20783). Samples without a token to learn are left out; groups whose
     advantages are all 0 have packs of their own, since some losses need no backward pass for them.
+
+    Each `together` samples in a row have one prompt and tokens to learn; they are neighbours in the same pack.
     """
     total = sum(int(sample.mask.sum()) for sample in samples)
     weigh = {
@@ -67,7 +70,7 @@ def pack(
         "constant": lambda sample: 1 / (len(samples) * longest_response),
     }[loss_mean]
     members = [_Member(i, sample, weigh(sample)) for i, sample in enumerate(samples) if sample.mask.any()]
-    groups = _shared(members, tokens_per_pack)
+    groups = _shared(members, tokens_per_pack, together)
     kinds = [group for group in groups if group.learns], [group for group in groups if not group.learns]
     return [_batch(bin_) for kind in kinds for bin_ in _bins(kind, tokens_per_pack)]
 
@@ -93,7 +96,7 @@ def unpack(packs: Sequence[Batch], values: Sequence[torch.Tensor], count: int) -
     return found
 
 
-def _shared(members: list[_Member], limit: int) -> list[_Shared]:
+def _shared(members: list[_Member], limit: int, together: int) -> list[_Shared]:
     """Samples by prompt, in order of first appearance; a group that exceeds the limit continues with its prompt
     repeated."""
     groups: dict[bytes, list[_Member]] = {}
@@ -103,11 +106,12 @@ def _shared(members: list[_Member], limit: int) -> list[_Shared]:
     for same_prompt in groups.values():
         prompt_ids = same_prompt[0].sample.prompt_ids
         current = _Shared(prompt_ids, [])
-        for member in same_prompt:
-            if current.members and current.tokens + len(member.sample.response_ids) > limit:
+        for unit in (same_prompt[start : start + together] for start in range(0, len(same_prompt), together)):
+            assert [member.index % together for member in unit] == list(range(together)), "a unit is not whole"
+            if current.members and current.tokens + sum(len(member.sample.response_ids) for member in unit) > limit:
                 result.append(current)
                 current = _Shared(prompt_ids, [])
-            current.members.append(member)
+            current.members.extend(unit)
         result.append(current)
     return result
 
@@ -155,7 +159,7 @@ def _batch(groups: list[_Shared]) -> Batch:
         positions=torch.from_numpy(np.concatenate(positions)).long(),
         segments=tuple(segments),
         predictors=torch.from_numpy(np.concatenate(predictors)).long(),
-        targets=_joined(members, "response_ids").long(),
+        targets=_joined(members, "targets").long(),
         members=tuple(member.index for member in members),
         sequence_ids=torch.from_numpy(np.repeat(np.arange(len(members)), sizes)),
         weight=torch.from_numpy(np.repeat(np.array([member.weight for member in members], np.float32), sizes)),

@@ -26,7 +26,7 @@ from r1zero.config import PrepareRecipe, Source
 from r1zero.data import sources
 from r1zero.data.card import Card, InputFile, hash_file
 from r1zero.data.cuts import cut
-from r1zero.data.encode import Encoded
+from r1zero.data.encode import fields_of
 from r1zero.data.formats import ChatFormat, load_format
 from r1zero.data.handlers import Fields, Handler, kind_of, make_handler
 from r1zero.data.knapsack import Packer
@@ -165,7 +165,7 @@ def _write(recipe: PrepareRecipe, job: Job, staging: Staging, tokenizer: Any) ->
             if packer is None:
                 sink.add(done.encoded.fields)
             else:
-                tally.packs += _add_packs(sink, packer.add(_rows_of(done.encoded)))
+                tally.packs += _add_packs(sink, packer.add(fields_of(done.encoded)))
             read += done.size
             seconds = max(1e-9, time.monotonic() - progress.start)
             note = f"; {tally.used:,} rows, {tally.most_tokens() / seconds:,.0f} tokens/s, {tally.bad} bad"
@@ -203,11 +203,6 @@ def _single_threaded() -> Iterator[None]:
             del os.environ["TOKENIZERS_PARALLELISM"]
         else:
             os.environ["TOKENIZERS_PARALLELISM"] = before
-
-
-def _rows_of(encoded: Encoded) -> list[Fields]:
-    columns = {name: np.split(tokens, np.cumsum(lengths)[:-1]) for name, (tokens, lengths) in encoded.fields.items()}
-    return [{name: parts[row] for name, parts in columns.items()} for row in range(len(encoded.where))]
 
 
 def _add_packs(sink: Sink, packs: Iterator[Fields]) -> int:

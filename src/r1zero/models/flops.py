@@ -49,9 +49,9 @@ class ModelFlops:
 
 
 def model_flops(model: Any) -> ModelFlops:
-    """Counts a transformers causal LM with dense layers; of a mixture of experts it counts all experts."""
+    """Counts a transformers causal LM or classifier with dense layers; of a mixture of experts, all experts."""
     config = model.config.get_text_config()
-    output = model.get_output_embeddings().weight
+    output = (model.get_output_embeddings() or model.score).weight
     outside = {id(model.get_input_embeddings().weight), id(output)}
     matrices = [parameter for parameter in model.parameters() if parameter.ndim >= 2 and id(parameter) not in outside]
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -26,12 +27,13 @@ def load_model(
     *,
     dtype: torch.dtype,
     device: torch.device,
+    changes: Mapping[str, Any] = MappingProxyType({}),
     trust_remote_code: bool = False,
     lora: Lora | None = None,
     quantization: Quantization = "none",
     seed: int = 0,
 ) -> tuple[Any, Any]:
-    """A transformers causal LM that attends by our plans, and its tokenizer.
+    """A transformers causal LM that attends by our plans, and its tokenizer. `changes` are values of its config.
 
     `path` is a folder, a Hugging Face id, or the name of a model that `r1zero model list` shows. With `lora` new
     adapters, drawn from `seed`, are all that trains. A folder of adapters is loaded into the model they were made for,
@@ -51,7 +53,7 @@ def load_model(
     try:
         tokenizer = AutoTokenizer.from_pretrained(local, trust_remote_code=trust_remote_code)
         model: Any = AutoModelForCausalLM.from_pretrained(
-            base, dtype=dtype, trust_remote_code=trust_remote_code, **options
+            base, dtype=dtype, trust_remote_code=trust_remote_code, **options, **changes
         )
     except OSError as error:
         reason = str(error).splitlines()[0]
@@ -67,6 +69,23 @@ def load_model(
     elif lora is not None:
         adapters.attach(model, lora, base=base, seed=seed)
     return model.eval(), tokenizer
+
+
+def auto_class(folder: Path) -> Any:
+    """The transformers class that loads a saved model with the head it was saved with."""
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForSequenceClassification,
+        AutoModelForTokenClassification,
+    )
+
+    heads = {
+        "ForSequenceClassification": AutoModelForSequenceClassification,
+        "ForTokenClassification": AutoModelForTokenClassification,
+    }
+    (name,) = AutoConfig.from_pretrained(folder).architectures or ("",)
+    return next((found for ending, found in heads.items() if name.endswith(ending)), AutoModelForCausalLM)
 
 
 def hidden_states(model: Any, token_ids: Tensor, positions: Tensor, plan: object) -> Tensor:

@@ -3,8 +3,10 @@ be a critic, and a saved critic can be loaded as one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -15,10 +17,11 @@ from r1zero.config import Lora
 from r1zero.errors import UsageError
 from r1zero.models import adapters, fetch
 from r1zero.models.attention import PackPlan
+from r1zero.models.head import lm_head
 from r1zero.models.load import check_pack, hidden_states
 from r1zero.types import Batch, TokenValues
 
-_HEAD = "score.weight"
+_HEAD = frozenset({"score.weight", "score.bias"})
 
 
 def load_critic(
@@ -30,39 +33,65 @@ def load_critic(
     trust_remote_code: bool = False,
     lora: Lora | None = None,
 ) -> Any:
-    """A model with a value head, attending by our plans.
+    """`load_scorer` for the critic of a recipe."""
+    return load_scorer(
+        path,
+        "critic.path",
+        dtype=dtype,
+        device=device,
+        seed=seed,
+        trust_remote_code=trust_remote_code,
+        lora=lora,
+    )
+
+
+def load_scorer(
+    path: str,
+    key: str,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    seed: int,
+    each_token: bool = False,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+    trust_remote_code: bool = False,
+    lora: Lora | None = None,
+) -> Any:
+    """A model with a head of one number, attending by our plans: a transformers sequence classifier, or with
+    `each_token` a token classifier.
 
     A reward model keeps its head; a causal LM gets a new one, normal with standard deviation 1 / (d + 1) (as
-    Open-Reasoner-Zero), drawn from `seed`. With `lora` adapters train, and the head. Raises UsageError when there is
-    nothing to load, or when its head is not one linear layer with one output.
+    Open-Reasoner-Zero), drawn from `seed`. `changes` are values of its config. With `lora` adapters train, and the
+    head. Raises UsageError, which names `key`, when there is nothing to load, or when its head is not one linear layer
+    with one output.
     """
-    from transformers import AutoModelForSequenceClassification
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
+    auto = AutoModelForTokenClassification if each_token else AutoModelForSequenceClassification
     local = fetch.resolve(path)
     if adapters.is_adapter(local):
-        raise UsageError(f"critic.path = '{path}': is a folder of adapters; merge it first: r1zero model merge")
+        raise UsageError(f"{key} = '{path}': is a folder of adapters; merge it first: r1zero model merge")
     try:
+        settings = AutoConfig.from_pretrained(local, num_labels=1, trust_remote_code=trust_remote_code, **changes)
+        if each_token:
+            settings.classifier_dropout = 0.0  # a head of one layer; transformers would drop a tenth of its input
         with without_loading_report():
-            model, loading = AutoModelForSequenceClassification.from_pretrained(
-                local,
-                num_labels=1,
-                dtype=dtype,
-                trust_remote_code=trust_remote_code,
-                output_loading_info=True,
+            model, loading = auto.from_pretrained(
+                local, config=settings, dtype=dtype, trust_remote_code=trust_remote_code, output_loading_info=True
             )
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(
-            f"critic.path = '{path}': neither a causal LM nor a reward model with one label: {reason}"
-        ) from None
+        raise UsageError(f"{key} = '{path}': neither a causal LM nor a reward model with one label: {reason}") from None
     missing = set(loading["missing_keys"])
-    if missing - {_HEAD}:
-        raise UsageError(f"critic.path = '{path}': the model has no {sorted(missing - {_HEAD})[0]}; choose another")
-    if _HEAD in missing:
+    if missing - _HEAD:
+        raise UsageError(f"{key} = '{path}': the model has no {sorted(missing - _HEAD)[0]}; choose another")
+    if missing:
         generator = torch.Generator().manual_seed(seed)
         width = model.score.weight.shape[1]
         with torch.no_grad():
             model.score.weight.copy_(torch.randn(1, width, generator=generator) / (width + 1))
+            if model.score.bias is not None:
+                model.score.bias.zero_()
     model = model.to(device).eval()
     check_pack(
         model,
@@ -93,3 +122,13 @@ def token_values(model: Any, batch: Batch) -> TokenValues:
     hidden = hidden_states(model, batch.token_ids, batch.positions, PackPlan(batch.segments))
     values: Tensor = model.score(hidden[batch.predictors])
     return TokenValues(values[:, 0].float())
+
+
+def token_judgements(model: Any, batch: Batch, *, good: int, bad: int) -> TokenValues:
+    """The logit of a causal LM's token `good` less that of `bad` [N], before each of a pack's targets: its sigmoid is
+    the probability of the one if there were only the two."""
+    hidden = hidden_states(model, batch.token_ids, batch.positions, PackPlan(batch.segments))
+    head = lm_head(model)
+    bias = None if head.bias is None else head.bias[[good, bad]]
+    logits = replace(head, weight=head.weight[[good, bad]], bias=bias).logits(hidden[batch.predictors])
+    return TokenValues(logits[:, 0] - logits[:, 1])

@@ -20,10 +20,13 @@ _CURVES = {
     "kl": "KL to the start weights (nats per token)",
     "entropy": "entropy (nats per token)",
     "loss": "loss",
+    "evaluation/loss": "held-out loss",
+    "margin": "margin between chosen and rejected",
     "grad_norm": "gradient norm",
 }
 _EVALUATION = {
-    "evaluation/accuracy": "accuracy (sampled)",
+    "evaluation/loss": "loss",
+    "evaluation/accuracy": "accuracy",
     "evaluation/greedy_accuracy": "accuracy (greedy)",
     "evaluation/format": "format",
     "evaluation/response_length": "response length",
@@ -84,8 +87,9 @@ def _evaluations(run: Path) -> str:
         + "</tr>"
         for step, metrics in evaluations
     ]
-    problems = int(evaluations[0][1]["evaluation/problems"])
-    return f"<h2>{problems} held-out problems</h2><table><tr><th>step</th>{head}</tr>{''.join(rows)}</table>"
+    of = next((name for name in ("problems", "rows") if f"evaluation/{name}" in evaluations[0][1]), "problems")
+    count = int(evaluations[0][1].get(f"evaluation/{of}", 0))
+    return f"<h2>{count} held-out {of}</h2><table><tr><th>step</th>{head}</tr>{''.join(rows)}</table>"
 
 
 def _answers(run: Path) -> str:
@@ -94,6 +98,8 @@ def _answers(run: Path) -> str:
     if len(evaluations) < 2:
         return ""
     before, after = (read.answers(run, evaluations[place][0]) for place in (0, -1))
+    if not before:
+        return ""
     gain = {key: after[key].share_right - before[key].share_right for key in before.keys() & after.keys()}
     chosen = sorted(gain, key=lambda key: (-gain[key], key))[: _SHOWN_PROBLEMS - 3]
     chosen += sorted(gain, key=lambda key: (gain[key], key))[:3]

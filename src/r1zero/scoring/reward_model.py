@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from r1zero import config
+from r1zero.data.judged import judged_ids, judged_steps
 from r1zero.device import Device
 from r1zero.errors import UsageError
 from r1zero.models import fetch
-from r1zero.types import Problem, Score
+from r1zero.types import Message, Problem, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class OutcomeModel:
         """One score per (problem, response). Of longer input than `max_tokens` the end counts."""
         ids, details = [], []
         for problem, text in items:
-            tokens = _tokens(self.tokenizer, problem, text)
+            tokens = judged_ids(self.tokenizer, _turns(problem), _without_special(self.tokenizer, text))
             ids.append(tokens[-self.settings.max_tokens :])
             cut = len(tokens) - len(ids[-1])
             details.append(f"the first {cut} of {len(tokens)} tokens were cut off" if cut else "")
@@ -123,11 +124,7 @@ class ProcessModel:
         separator = self.settings.step_separator
         plain = _without_special(self.tokenizer, text)
         steps = [step.strip() for step in plain.split(separator) if step.strip()]
-        ids, ends = _tokens(self.tokenizer, problem, None), []
-        for step in steps:
-            ids += self.tokenizer(step + (self.settings.step_mark or separator), add_special_tokens=False)["input_ids"]
-            ends.append(len(ids) - 1)
-        return ids, ends
+        return judged_steps(self.tokenizer, _turns(problem), steps, self.settings.step_mark or separator)
 
 
 def _load(
@@ -149,21 +146,8 @@ def _load(
     return model.to(device.torch_device).eval().requires_grad_(False), tokenizer
 
 
-def _tokens(tokenizer: Any, problem: Problem, text: str | None) -> list[int]:
-    """Question and response as the model was trained to see them; `text` None is the question up to the response."""
-    question = problem.question
-    turns = [("user", question)] if isinstance(question, str) else [(turn.role, turn.content) for turn in question]
-    text = None if text is None else _without_special(tokenizer, text)
-    if tokenizer.chat_template:
-        chat = [{"role": role, "content": content} for role, content in turns]
-        if text is not None:
-            chat.append({"role": "assistant", "content": text})
-        rendered = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=text is None)
-        return list(tokenizer(rendered, add_special_tokens=False)["input_ids"])
-    asked = "\n".join(content for _, content in turns)
-    if text is not None:
-        return list(tokenizer(asked, text)["input_ids"])  # a pair, as classifiers of the BERT family take it
-    return list(tokenizer(asked + "\n")["input_ids"])
+def _turns(problem: Problem) -> Sequence[Message]:
+    return [Message("user", problem.question)] if isinstance(problem.question, str) else problem.question
 
 
 def _without_special(tokenizer: Any, text: str) -> str:
