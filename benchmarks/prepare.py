@@ -49,6 +49,7 @@ def texts() -> list[tuple[str, str]]:
     pairs = [(row.get("problem") or row["question"], row.get("solution") or row["answer"]) for row in rows]
     random = Random(0)
     words = ["".join(random.choices("etaoinshrdlu", k=random.randint(1, 9))) for _ in range(30_000)]
+    pairs = [pair for pair in pairs if all(pair)]
     return pairs or [tuple(" ".join(random.choices(words, k=60)) for _ in range(2)) for _ in range(5000)]  # pyright: ignore
 
 
@@ -109,7 +110,7 @@ def bare(source: Path, case: dict[str, Any], workers: int) -> dict[str, float]:
     from r1zero.models.tokenizer import load_tokenizer
 
     core = load_tokenizer(TOKENIZER).backend_tokenizer.to_str()
-    rows = [json.loads(line) for line in source.read_text("utf-8").splitlines()]
+    rows = [json.loads(line) for line in source.open(encoding="utf-8")]
     rendered = [render(row, case) for row in rows]
     shares = [rendered[start::workers] for start in range(workers)]
     if workers == 1:

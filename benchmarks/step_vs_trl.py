@@ -2,7 +2,8 @@
 
     python benchmarks/step_vs_trl.py gsm8k_train.jsonl --trl-python PATH
 
-SmolLM2-135M, GSM8K with the qwen_r1 template, 8 prompts x 8 samples, 128 new tokens. All systems live at once and take
+SmolLM2-135M, GSM8K with the qwen_r1 template, 8 prompts x 8 samples, 128 new tokens, a reward that leaves no group
+without a gradient (`parity.py`): ours would skip such a group's backward pass. All systems live at once and take
 turns; medians after one discarded step each. TRL runs in an environment of its own: docs/performance.md says how to
 make it, and which settings it gets.
 """
@@ -27,7 +28,14 @@ from r1zero.models import fetch
 
 HERE = Path(__file__).parent
 RECIPE = "r1_zero_smollm2_gsm8k"
-SIZES = ["rollout.max_new_tokens=128", "algorithm.kl=null"]
+SETTINGS = [
+    "rollout.max_new_tokens=128",
+    "algorithm.kl=null",
+    f'rewards.verifier_function=["{HERE / "parity.py"}:even_length"]',
+    "rewards.verifier_weight=[1.0]",
+    "rewards.truncated=penalise",  # most responses are cut off: with no penalty they keep their reward
+    "rewards.truncated_penalty=0",
+]
 
 
 def write_prompts(data: str, count: int, file: Path) -> None:
@@ -46,7 +54,7 @@ def compare(arguments: argparse.Namespace, prompts: Path, forced: bool) -> dict[
     """Medians by system: seconds, response tokens, peak memory."""
     threads = arguments.threads
     flag = ["--forced"] if forced else []
-    own = [sys.executable, str(HERE / "own_steps.py"), RECIPE, f"data.path={arguments.data}", *SIZES, *flag]
+    own = [sys.executable, str(HERE / "own_steps.py"), RECIPE, f"data.path={arguments.data}", *SETTINGS, *flag]
     workers = [Worker("r1zero", [*own, f"run.threads={threads}"], threads)]
     model = str(fetch.resolve("smollm2-135m"))
     for variant in arguments.variants:

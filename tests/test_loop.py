@@ -6,14 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from r1zero import device
-from r1zero.build import build
+from r1zero.build import build, without_held_out
 from r1zero.checkpoint.folder import RunFolder
 from r1zero.config import Recipe, load
+from r1zero.errors import UsageError
 from r1zero.rewards.pool import ScorerPool
-from r1zero.types import Prompt
+from r1zero.types import Problem, Prompt
 
 from .recipes import SUMS, events, r1zero, write_recipe
 from .scripted import run, weights
@@ -140,3 +142,26 @@ def test_prompts_that_are_in_the_held_out_set_are_not_trained_on(tmp_path: Path)
 
 def texts(prompts: Any) -> set[str]:
     return {prompt.problem.text for prompt in prompts if isinstance(prompt, Prompt)}
+
+
+def test_typography_does_not_hide_a_held_out_question() -> None:
+    asked = ["Compute $\\dfrac{1}{2} + x$.", "A train goes 10,000 miles in five hours.", "Is $2(3+4)$ even?"]
+    training = [
+        "compute  \\(\\frac12+x\\)",  # the same
+        "A train goes $10000$ miles in 5 hours!",  # the same
+        "A train goes 10,001 miles in five hours.",
+        "Is $(2)3+4$ even?",
+    ]
+    good, leaked = without_held_out([problem(text) for text in training], "data", [prompt(text) for text in asked])
+    assert [kept.text for kept in good] == training[2:]
+    assert [row.reason for row in leaked] == ["the question is in the held-out set"] * 2
+    with pytest.raises(UsageError, match="every training question is in the evaluation set too"):
+        without_held_out([problem("$x = 1$?")], "data", [prompt("\\(x=1\\)")])
+
+
+def problem(question: str) -> Problem:
+    return Problem(id=question, question=question, answer="1", source="x.jsonl", line=1)
+
+
+def prompt(question: str) -> Prompt:
+    return Prompt(problem=problem(question), token_ids=np.zeros(1, np.int32))

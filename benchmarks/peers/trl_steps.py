@@ -62,9 +62,9 @@ def main() -> None:
     rows = [json.loads(line) for line in arguments.problems.read_text().splitlines()]
     paced = Paced()
 
-    def reward(completions, completion_ids, answer, **_):
+    def reward(completions, completion_ids, **_):
         paced.lengths.extend(len(ids) for ids in completion_ids)
-        return [float(right in text) for text, right in zip(completions, answer, strict=True)]
+        return [float(len(text) % 2 == 0) for text in completions]  # as in parity.py
 
     settings = GRPOConfig(
         output_dir=tempfile.mkdtemp(),

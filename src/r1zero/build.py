@@ -14,6 +14,7 @@ from r1zero.algorithms import Algorithm
 from r1zero.algorithms import build as build_algorithm
 from r1zero.checkpoint.folder import RunFolder
 from r1zero.data import sources
+from r1zero.data.curation import duplicates
 from r1zero.data.mixing import Mixture
 from r1zero.data.problems import Rejected, to_problems
 from r1zero.data.prompts import Renderer, renderer, to_prompts
@@ -241,7 +242,7 @@ def _usable(
     """The prompts of one source, and all its rows that are not used."""
     problems, rejected = part
     problems, unverifiable = _verifiable(problems, section, verifiers, pool)
-    problems, leaked = _without_held_out(problems, section, held_out)
+    problems, leaked = without_held_out(problems, section, held_out)
     prompts, unusable = to_prompts(problems, recipe.data, policy.tokenizer, policy.rendered)
     return prompts, [*rejected, *unverifiable, *leaked, *unusable]
 
@@ -258,14 +259,17 @@ def _verifiable(problems: list[Problem], section: str, verifiers: Verifiers, poo
     return good, rejected
 
 
-def _without_held_out(problems: list[Problem], section: str, held_out: Sequence[Prompt]) -> Part:
-    """Training problems that are not in the held-out set."""
-    questions = {prompt.problem.text for prompt in held_out}
-    good = [problem for problem in problems if problem.text not in questions]
+def without_held_out(problems: list[Problem], section: str, held_out: Sequence[Prompt]) -> Part:
+    """Training problems that are not in the held-out set, whatever their typography."""
+    if not held_out:
+        return problems, []
+    questions = {duplicates.content_key(prompt.problem.text) for prompt in held_out}
+    seen = [duplicates.content_key(problem.text) in questions for problem in problems]
+    good = [problem for problem, leak in zip(problems, seen, strict=True) if not leak]
     leaked = [
         Rejected.problem(problem, "the question is in the held-out set")
-        for problem in problems
-        if problem.text in questions
+        for problem, leak in zip(problems, seen, strict=True)
+        if leak
     ]
     if problems and not good:
         raise UsageError(

@@ -19,7 +19,7 @@ import pytest
 from r1zero.config import PrepareRecipe, load
 from r1zero.data import workers
 from r1zero.data.indexed import IndexedDataset
-from r1zero.data.rows import file_chunks
+from r1zero.data.readers import file_chunks
 from r1zero.errors import UsageError
 
 from ..recipes import r1zero
@@ -150,7 +150,7 @@ def test_bad_rows_are_set_aside_with_file_line_and_reason(tmp_path: Path) -> Non
     assert reasons[6] == "the text contains a NUL byte" and reasons[8].startswith("not valid JSON")
     assert texts(tmp_path, "input_ids") == ["qa", "5fine: a number", "lasta"]
     entry = json.loads((tmp_path / "out" / "data_quarantine.jsonl").read_text().splitlines()[0])
-    assert entry["source"] == str(tmp_path / "in.jsonl") and entry["row"] == {"line": '{"instruction": "broken\n'}
+    assert entry["source"] == str(tmp_path / "in.jsonl") and entry["row"] == {"line": '{"instruction": "broken'}
     assert (tmp_path / "out" / "data_quarantine.jsonl").stat().st_size < 10_000
     assert {name: prepared.counts[name] for name in ("rows read", "rows used", "rows bad")} == {
         "rows read": 9, "rows used": 3, "rows bad": 6

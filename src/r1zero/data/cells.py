@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,9 @@ def text(value: Any, name: str) -> str:
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadRow(f"column '{name}' must be text or a number, found {type(value).__name__}")
-    return str(int(value)) if float(value).is_integer() else str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadRow(f"column '{name}' is {value}, not a number")
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def filled(value: Any, name: str) -> str:

@@ -16,8 +16,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from r1zero.data.cells import BadRow
-from r1zero.data.formats import Special
-from r1zero.data.handlers import IGNORED, Fields, Handler, Span
+from r1zero.data.formats import BOS, EOS, Piece
+from r1zero.data.handlers import IGNORED, MASK, Fields, Handler, Span
 from r1zero.data.rows import Row
 
 _CACHED_PIECES = 4096
@@ -35,7 +35,8 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """The usable rows of a chunk: for every field all tokens back to back and the length of each row's part."""
+    """The usable rows of a chunk: for every field but the attention mask, all tokens back to back and the length of
+    each row's part."""
 
     fields: dict[str, tuple[np.ndarray, np.ndarray]]  # field -> (tokens [T] int32, lengths [N] int32)
     where: np.ndarray  # [N] int64: line or index of each row
@@ -56,7 +57,7 @@ class Encoder:
         tokenizer.no_truncation()
         self._tokenizer = tokenizer
         bos = [] if bos_id is None else [bos_id]
-        self._special = {"bos": np.array(bos, np.int32), "eos": np.array([eos_id], np.int32)}
+        self._special = {BOS: np.array(bos, np.int32), EOS: np.array([eos_id], np.int32)}
         self._control = re.compile("|".join(re.escape(token) for token in sorted(control))) if control else None
         self._cache: dict[str, np.ndarray] = {}
 
@@ -79,17 +80,15 @@ class Encoder:
         )
         texts = list(new)
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        known = {text: np.array(encoding.ids, np.int32) for text, encoding in zip(texts, encodings, strict=True)}
-        ids = [[self._join(span, known) for span in spans] for spans in rows]
+        known: dict[Piece, np.ndarray] = {
+            **self._special,
+            **self._cache,
+            **{text: np.array(encoding.ids, np.int32) for text, encoding in zip(texts, encodings, strict=True)},
+            "": _NONE,
+        }
+        ids = [[_join([known[piece] for piece in span]) for span in spans] for spans in rows]
         self._remember(rows)
         return ids
-
-    def _join(self, span: Span, known: Mapping[str, np.ndarray]) -> np.ndarray:
-        parts = [
-            self._special[piece.role] if isinstance(piece, Special) else known.get(piece, self._cache.get(piece, _NONE))
-            for piece in span
-        ]
-        return np.concatenate(parts) if parts else _NONE
 
     def _remember(self, rows: Sequence[Sequence[Span]]) -> None:
         """Keep what two neighbouring rows share: system turns, prefixes, separators."""
@@ -103,6 +102,10 @@ class Encoder:
 
 
 _NONE = np.zeros(0, np.int32)
+
+
+def _join(parts: list[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else _NONE
 
 
 def encode_rows(rows: Iterable[Row], handler: Handler, encoder: Encoder, seq_length: int | None) -> Encoded:
@@ -131,16 +134,14 @@ def encode_rows(rows: Iterable[Row], handler: Handler, encoder: Encoder, seq_len
             rejected.append(Rejection(row.where, reason, row.columns, bad=False))
             continue
         kept.append((row.where, fields))
+    columns = {name: _column([fields[name] for _, fields in kept]) for name in handler.fields if name != MASK}
     return Encoded(
-        {name: _column([fields[name] for _, fields in kept]) for name in handler.fields},
+        columns,
         np.array([where for where, _ in kept], np.int64),
         sorted(rejected, key=lambda rejection: rejection.where),
         sum(len(piece) for spans in plans for span in spans for piece in span if isinstance(piece, str)),
         sum(
-            int(np.count_nonzero(tokens != IGNORED))
-            for _, fields in kept
-            for name, tokens in fields.items()
-            if name.endswith("labels")
+            int(np.count_nonzero(tokens != IGNORED)) for name, (tokens, _) in columns.items() if name.endswith("labels")
         ),
     )
 

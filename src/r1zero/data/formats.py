@@ -154,12 +154,12 @@ def _shipped() -> dict[str, ChatFormat]:
 
 
 def _from_yaml(name: str, parts: Mapping[str, Any]) -> ChatFormat:
-    shapes = {key: _shape(value) for key, value in parts.items() if key in _SHAPES}
-    rest = {key: value for key, value in parts.items() if key not in _SHAPES}
+    shapes = {key: _shape(value) for key, value in parts.items() if key in SHAPES}
+    rest = {key: value for key, value in parts.items() if key not in SHAPES}
     return ChatFormat(name=name, **shapes, **{**rest, "stop": tuple(parts.get("stop", ()))})
 
 
-_SHAPES = ("user", "assistant", "system", "function", "observation", "separator", "prefix")
+SHAPES = ("user", "assistant", "system", "function", "observation", "separator", "prefix")
 
 
 def _shape(text: str) -> Shape:
@@ -183,7 +183,7 @@ def _read(file: Path) -> dict[str, ChatFormat]:
 def _from_json(entry: Mapping[str, Any], file: Path) -> ChatFormat:
     name = entry["name"]
     shapes: dict[str, Any] = {}
-    for part in _SHAPES:
+    for part in SHAPES:
         if slots := (entry.get(f"format_{part}") or {}).get("slots"):
             shapes[part] = tuple(_slot(slot, f"{file}: {name}.format_{part}") for slot in slots)
     system = entry.get("default_system") or ""

@@ -26,14 +26,15 @@ from r1zero.data.formats import EOS, ChatFormat, Piece
 from r1zero.errors import UsageError, suggest
 
 IGNORED = -100
+MASK = "attention_mask"
 Span: TypeAlias = tuple[Piece, ...]
 Ids: TypeAlias = np.ndarray  # [tokens] int32
 Fields: TypeAlias = dict[str, Ids]
 
 
 class Handler(Protocol):
-    """A picklable value: `spans` says what to tokenise, `assemble` makes fields of the ids of those spans. Both raise
-    BadRow."""
+    """A picklable value: `spans` says what to tokenise, `assemble` makes fields of the ids of those spans, all but the
+    attention mask, which is 1 for every token. Both raise BadRow."""
 
     @property
     def fields(self) -> tuple[str, ...]: ...
@@ -104,7 +105,7 @@ class Instruction:
         if self.format.efficient_eos:  # the token after an answer teaches the end that the format does not write
             for place in range(2, len(ids), 2):
                 labels[place][:1] = _end_of(ids)
-        return _with_mask(np.concatenate(ids)) | {"labels": np.concatenate(labels)}
+        return {"input_ids": np.concatenate(ids), "labels": np.concatenate(labels)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class Prompts:
         return [prompt, *others]
 
     def assemble(self, ids: Sequence[Ids]) -> Fields:
-        return _with_mask(ids[0]) | dict(zip(self.additional, ids[1:], strict=True))
+        return {"input_ids": ids[0], **dict(zip(self.additional, ids[1:], strict=True))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +203,7 @@ class ProcessReward:
             raise BadRow("a label must be one token")
         filled_in = np.full(len(tokens), IGNORED, np.int32)
         filled_in[places] = [int(label[0]) for label in labels]
-        return _with_mask(tokens) | {"labels": filled_in}
+        return {"input_ids": tokens, "labels": filled_in}
 
 
 _KINDS: dict[str, tuple[str, str]] = {  # handler name -> (kind, layout of a row)
@@ -281,10 +282,6 @@ def _alpaca_text(columns: Columns, names: Names) -> str:
 
 def _named(names: Names) -> tuple[str, ...]:
     return tuple(name for name in names.values() if isinstance(name, str))
-
-
-def _with_mask(tokens: Ids) -> Fields:
-    return {"input_ids": tokens, "attention_mask": np.ones(len(tokens), np.int32)}
 
 
 def _end_of(ids: Sequence[Ids]) -> int:

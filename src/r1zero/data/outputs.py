@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from r1zero.data.card import Card, write_card, write_facts
+from r1zero.data.handlers import MASK
 from r1zero.data.indexed import IndexedWriter
 from r1zero.errors import UsageError
 from r1zero.files import sync
@@ -25,7 +26,7 @@ FieldData = Mapping[str, tuple[np.ndarray, np.ndarray]]  # field -> (tokens [T],
 
 
 class Sink(Protocol):
-    """Takes rows in order."""
+    """Takes rows in order. An attention mask that is not given is 1 for every token."""
 
     def add(self, fields: FieldData) -> None: ...
 
@@ -123,6 +124,13 @@ def _names(marker: Path) -> list[str]:
         return []
 
 
+def _field(fields: FieldData, name: str) -> tuple[np.ndarray, np.ndarray]:
+    if name != MASK or name in fields:
+        return fields[name]
+    tokens, lengths = fields["input_ids"]
+    return np.ones(len(tokens), np.int32), lengths
+
+
 class MegatronSink:
     """One indexed dataset per field: `{prefix}{infix}_{field}_document`."""
 
@@ -135,7 +143,7 @@ class MegatronSink:
 
     def add(self, fields: FieldData) -> None:
         for name, writer in self._writers.items():
-            writer.add_documents(*fields[name])
+            writer.add_documents(*_field(fields, name))
 
     def finish(self) -> None:
         for writer in self._writers.values():
@@ -165,7 +173,7 @@ class TableSink:
 
         columns = []
         for name in self._schema.names:
-            tokens, lengths = fields[name]
+            tokens, lengths = _field(fields, name)
             offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
             columns.append(pyarrow.LargeListArray.from_arrays(offsets, pyarrow.array(tokens, pyarrow.int32())))
         self._writer.write_batch(pyarrow.RecordBatch.from_arrays(columns, schema=self._schema))

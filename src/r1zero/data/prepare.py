@@ -25,6 +25,7 @@ from tokenizers import Tokenizer
 from r1zero.config import PrepareRecipe, Source
 from r1zero.data import sources
 from r1zero.data.card import Card, InputFile, hash_file
+from r1zero.data.cuts import cut
 from r1zero.data.encode import Encoded
 from r1zero.data.formats import ChatFormat, load_format
 from r1zero.data.handlers import Fields, Handler, kind_of, make_handler
@@ -91,6 +92,8 @@ def make_job(recipe: PrepareRecipe, tokenizer: Any, format_: ChatFormat) -> Job:
     if not isinstance(core, Tokenizer):
         raise UsageError(f"tokenizer_name_or_path = '{name}': has no fast (Rust) version, which is needed here")
     end = format_.stop[0] if format_.replace_eos else tokenizer.eos_token
+    core.no_padding()
+    core.no_truncation()
     eos_id = core.token_to_id(end) if end else None
     if eos_id is None:
         raise UsageError(
@@ -105,7 +108,7 @@ def make_job(recipe: PrepareRecipe, tokenizer: Any, format_: ChatFormat) -> Job:
         placeholder = (recipe.placeholder_token, ids[0])
     handler = make_handler(
         recipe.handler_name,
-        format_,
+        cut(format_, core),
         map_keys=recipe.map_keys,
         additional=recipe.dataset_additional_keys,
         json_keys=recipe.json_keys,

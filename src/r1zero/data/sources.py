@@ -8,7 +8,8 @@ from pathlib import Path
 
 from r1zero.config import Source
 from r1zero.data.arithmetic import TASKS
-from r1zero.data.rows import READERS, Chunk, Row, file_chunks, folder_files, in_chunks
+from r1zero.data.readers import READERS, file_chunks, folder_files
+from r1zero.data.rows import Chunk, Row, in_chunks
 from r1zero.errors import UsageError, suggest
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from r1zero.data.card import Removed, Sample
 from r1zero.data.encode import Encoded, Rejection
-from r1zero.data.handlers import IGNORED, Fields
+from r1zero.data.handlers import IGNORED, MASK, Fields
 from r1zero.data.workers import Done
 from r1zero.errors import UsageError
 
@@ -52,7 +52,7 @@ class Tally:
         self.learned += encoded.learned
         for name, (tokens, lengths) in encoded.fields.items():
             self.tokens[name] += len(tokens)
-            if name != "attention_mask" and not name.endswith("_labels"):
+            if not name.endswith("_labels"):
                 values, times = np.unique(lengths, return_counts=True)
                 counted = dict(zip(values.tolist(), times.tolist(), strict=True))
                 self.lengths.setdefault(name, Counter()).update(counted)
@@ -83,7 +83,7 @@ class Tally:
         if packed:
             counts["packs"] = self.packs
         masked = self.learned < sum(self.tokens[name] for name in fields if name.endswith("labels"))
-        shown = [name for name in fields if name != "attention_mask" and not (masked and name.endswith("labels"))]
+        shown = [name for name in fields if name != MASK and not (masked and name.endswith("labels"))]
         counts |= {f"tokens {name}": self.tokens[name] for name in shown}
         if masked:
             counts["tokens learned"] = self.learned
@@ -164,7 +164,7 @@ def _samples(place: str, row: Fields, tokenizer: Any) -> list[Sample]:
         labels = row.get(name.replace("input_ids", "labels")) if name.endswith("input_ids") else None
         if labels is not None and len(labels) == len(ids) and IGNORED in labels:
             samples.append(_marked(f"{place}, {name}", ids, labels, tokenizer))
-        elif name != "attention_mask" and IGNORED not in ids:
+        elif IGNORED not in ids:
             samples.append(Sample(f"{place}, {name}", tokenizer.decode(ids.tolist())))
     return samples
 

@@ -210,7 +210,8 @@ class _Block:
     def __init__(self, sequences: slice, start: int, end: int, prefix: int, device: torch.device) -> None:
         self.sequences, self.start, self.end, self.prefix = sequences, start, end, prefix
         rows = torch.arange(start, end, device=device)
-        self.future = torch.arange(end, device=device) > rows[:, None]  # [r, end]
+        future = torch.arange(end, device=device) > rows[:, None]
+        self.mask = torch.zeros(future.shape, device=device).masked_fill_(future, -math.inf)  # [r, end], added
 
     def rows(self, queries: Tensor) -> Tensor:  # [Hkv, c, g, r, D], a view
         return queries[:, self.sequences, :, self.start : self.end]
@@ -231,9 +232,12 @@ class _Block:
 
     def softmax(self, queries: Tensor, keys: Tensor, prefix_keys: Tensor, scale: float) -> Tensor:
         """Attention weights, normalised in fp32 and rounded to the model's type: [Hkv, c g r, P + end]."""
-        scores = self.join(*self.dot(self.rows(queries) * scale, keys, prefix_keys)).float()
-        own = scores[..., self.prefix :].unflatten(1, (-1, self.end - self.start))
-        own.masked_fill_(self.future, -math.inf)
+        to_prefix, to_own = self.dot(self.rows(queries) * scale, keys, prefix_keys)
+        scores = torch.empty(*to_own.shape[:-1], self.prefix + self.end, device=queries.device)
+        # one pass puts a part in its place, widens it to fp32 and masks it
+        scores[..., : self.prefix] = to_prefix
+        by_row = (-1, self.end - self.start)
+        torch.add(to_own.unflatten(1, by_row), self.mask, out=scores[..., self.prefix :].unflatten(1, by_row))
         return torch.softmax(scores, dim=-1).to(queries.dtype)
 
     def mix(self, weights: Tensor, prefix_values: Tensor, values: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +23,11 @@ class LMHead:
     bias: Tensor | None = None  # [V]
     scale: float = 1.0
     softcap: float | None = None
+    product: Callable[[Tensor, Tensor, Tensor | None], Tensor] = torch.nn.functional.linear
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[N, d] -> [N, V] float32."""
-        logits = torch.nn.functional.linear(hidden, self.weight, self.bias).float()
+        logits = self.product(hidden, self.weight, self.bias).float()
         if self.scale != 1.0:
             logits *= self.scale
         if self.softcap is not None:

@@ -53,16 +53,19 @@ _SIDES = {
 }
 
 
+def content_key(question: str) -> str:
+    """The same for questions that differ in typography only. Bare symbols are a question too."""
+    return " ".join(content(question).tokens) or question
+
+
 def exact(problems: Sequence[Problem]) -> Outcome:
     """Keep the first of the problems whose questions differ in typography only. Repetitions with another answer have a
     reason of their own: one of the two is wrong."""
     first: dict[str, Problem] = {}
     kept, removed = [], []
     for problem in problems:
-        text = content(problem.text)
-        # a chat's earlier turns and bare symbols are part of the question too
-        key = " ".join(text.tokens) if text.tokens else problem.text
-        earlier = first.setdefault(f"{_earlier_turns(problem)}{key}", problem)
+        # a chat's earlier turns are part of the question too
+        earlier = first.setdefault(f"{_earlier_turns(problem)}{content_key(problem.text)}", problem)
         if earlier is problem:
             kept.append(problem)
         elif same_answer(problem, earlier):

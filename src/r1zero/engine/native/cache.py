@@ -110,21 +110,27 @@ class DecodePlan:
         self.complete = torch.equal(slots * self.members + self.place, expected)
         no_prompt = torch.arange(self.prompt, device=slots.device) >= prompt_lengths[slots, None]
         no_token = torch.arange(self.live, device=slots.device) > lengths[:, None]
-        self.hidden = torch.cat((no_prompt, no_token), dim=1)[:, None, None]  # [B, 1, 1, P + R]
+        self.no_prompt, self.no_token = (  # added to scores, [B, 1, 1, P] and [B, 1, 1, R]
+            torch.zeros(mask.shape, device=slots.device).masked_fill_(mask, -math.inf)[:, None, None]
+            for mask in (no_prompt, no_token)
+        )
         self.all_rows = torch.arange(self.rows, device=slots.device)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         store = self.cache.layer(layer, key, value)
         store.suffix_keys[self.all_rows, :, :, self.lengths] = key.transpose(0, 1)
         store.suffix_values[self.all_rows, :, self.lengths] = value.transpose(0, 1)
-        queries = (query.transpose(0, 1) * scale).unflatten(1, (key.shape[0], -1))  # [B, Hkv, g, D]
+        queries = query.transpose(0, 1).unflatten(1, (key.shape[0], -1)).contiguous()  # [B, Hkv, g, D]
         own = queries @ store.suffix_keys[: self.rows, :, :, : self.live]  # [B, Hkv, g, R]
         shared = self._rows(self._grid(queries) @ store.prefix_keys[: self.used, :, :, : self.prompt])
-        scores = torch.cat((shared, own), dim=-1).float().masked_fill_(self.hidden, -math.inf)
-        weights = torch.softmax(scores, dim=-1).to(value.dtype)
-        prompt_weights, own_weights = weights.split((self.prompt, self.live), dim=-1)
-        mixed = own_weights @ store.suffix_values[: self.rows, :, : self.live]
-        mixed += self._rows(self._grid(prompt_weights) @ store.prefix_values[: self.used, :, : self.prompt])
+        scores = torch.empty(*own.shape[:-1], self.prompt + self.live, device=own.device)
+        # one pass scales, masks, widens to fp32 and puts both parts side by side
+        torch.add(self.no_prompt, shared, alpha=scale, out=scores[..., : self.prompt])
+        torch.add(self.no_token, own, alpha=scale, out=scores[..., self.prompt :])
+        to_prompt, to_own = torch.softmax(scores, dim=-1).split((self.prompt, self.live), dim=-1)
+        mixed = to_own.to(value.dtype) @ store.suffix_values[: self.rows, :, : self.live]
+        prompt_weights = self._grid(to_prompt.to(value.dtype))
+        mixed += self._rows(prompt_weights @ store.prefix_values[: self.used, :, : self.prompt])
         return mixed.flatten(1, 2)
 
     def _grid(self, rows: Tensor) -> Tensor:  # [B, Hkv, g, X] -> [S, Hkv, members g, X]

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from r1zero import seeds
 from r1zero.engine.native.cache import Cache, DecodePlan, PrefillPlan, Shape
+from r1zero.engine.native.packed import PackedLinears
 from r1zero.engine.native.sampler import sample
 from r1zero.errors import UsageError
 from r1zero.models.head import lm_head
@@ -67,6 +68,7 @@ class NativeEngine:
         self.kv_cache_gib = kv_cache_gib
         self.version = 0
         self._cache: Cache | None = None
+        self._linears: PackedLinears | None = None
         self._aborted = False
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, tuple[Completion, ...]]]:
@@ -78,15 +80,18 @@ class NativeEngine:
         if self._cache is None or self._cache.shape != shape:
             self._cache = None  # free the old one first
             self._cache = Cache(shape)
+        if self._linears is None:
+            self._linears = PackedLinears(self.model, lm_head(self.model))
+        self._linears.refresh(shape.rows)
         self.model.eval()
-        batch = _Batch(self, self._cache, sampling)
+        batch = _Batch(self, self._cache, self._linears, sampling)
         waiting = deque(_Group(index, prompt) for index, prompt in enumerate(prompts))
         while waiting or batch.rows:
             if self._aborted:
                 waiting.clear()
                 finished = batch.abort()
             else:
-                with torch.inference_mode():
+                with torch.inference_mode(), self._linears.in_use():
                     finished = batch.admit(waiting) if waiting else []
                     finished += batch.decode() if batch.rows else []
             for group in finished:
@@ -107,8 +112,8 @@ class NativeEngine:
         self.version = version
 
     def sleep(self) -> None:
-        """Drop the cache; it is allocated again when next needed."""
-        self._cache = None
+        """Drop the cache and the packed weights; they are made again when next needed."""
+        self._cache = self._linears = None
 
     def wake(self) -> None:
         """Nothing to do: `generate` allocates."""
@@ -143,12 +148,12 @@ class NativeEngine:
 class _Batch:
     """The rows being decoded. Row i of every array, and of the cache, is `rows[i]`."""
 
-    def __init__(self, engine: NativeEngine, cache: Cache, sampling: Sampling) -> None:
+    def __init__(self, engine: NativeEngine, cache: Cache, linears: PackedLinears, sampling: Sampling) -> None:
         self.engine, self.cache, self.sampling = engine, cache, sampling
         self.device = engine.model.device
         self.rows: list[_Row] = []
         self.groups: list[_Group] = []  # by slot
-        self.head = lm_head(engine.model)
+        self.head = linears.head
         self.stopped_by_text = _stop_string_test(engine.tokenizer, sampling.stop_strings)
 
     def admit(self, waiting: deque[_Group]) -> list[_Group]:
