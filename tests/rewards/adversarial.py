@@ -37,7 +37,19 @@ class Negative:
 def negatives(seed: int = 0) -> Iterator[Negative]:
     """At least 2,000 wrong answers, the same for the same seed."""
     numbers = random.Random(seed)
-    for make in (_numbers, _fractions, _formulas, _collections, _intervals, _texts, _boxes, _huge, _layouts, _units):
+    for make in (
+        _numbers,
+        _fractions,
+        _formulas,
+        _collections,
+        _intervals,
+        _texts,
+        _boxes,
+        _huge,
+        _layouts,
+        _units,
+        _rates,
+    ):
         for kind, gold, response in make(numbers):
             yield Negative(kind, gold, response)
 
@@ -252,3 +264,28 @@ def _units(numbers: random.Random) -> Cases:
             f"{n}_{{8}}" if n % 10 < 8 and n < 78 else "12_8",
             f"\\boxed{{{n if n % 10 < 8 and n < 78 else 12}_{{9}}}}" if n > 9 else "\\boxed{1}",
         )
+
+
+_RATES = (  # no two of these are equal for the same number
+    "km/h", "m/s", "m/s^2", "\\text{ m}^2", "\\text{ cm}^2", "m^3", "kg m/s^2", "\\mathrm{kg\\,m^{-3}}",
+    "miles per hour",
+    "dollars per hour", "\\text{ euros}/\\text{hour}", "g/cm^3", "J", "kJ", "\\text{ W}", "kWh", "square feet", "Hz",
+    "miles per gallon", "ft", "in", "minutes", "hours", "cents", "million dollars", "°C",
+)  # fmt: skip
+
+
+def _rates(numbers: random.Random) -> Cases:
+    """One number with two units, and sums of units misread."""
+    for _ in range(150):
+        n, (one, other) = numbers.randrange(2, 500), numbers.sample(_RATES, 2)
+        yield "unit swapped", f"{n} {one}", f"\\boxed{{{n} {other}}}"
+    for _ in range(20):
+        feet, inches = numbers.randrange(2, 9), numbers.randrange(1, 12)
+        for answer in (
+            f"{feet}.{inches} ft",
+            f"{feet + inches} ft",
+            f"{feet} ft",
+            f"{inches} in",
+            f"{feet}{inches} in",
+        ):
+            yield "feet and inches", f"{feet} ft {inches} in", f"\\boxed{{{answer}}}"

@@ -243,7 +243,7 @@ class Foreman:
     def _accept(self, worker: _Worker, verdict: dict[str, Any]) -> None:
         sent = worker.jobs.popleft()
         assert sent.number == verdict["job"], "a worker answers in order"
-        worker.since, seconds = time.monotonic(), verdict["seconds"]
+        worker.since, seconds = time.monotonic(), float(verdict["seconds"])
         before = self._average.get(sent.job.verifier, seconds)
         self._average[sent.job.verifier] = 0.9 * before + 0.1 * seconds
         if sent.wanted:
