@@ -1,12 +1,9 @@
-"""Direct preference optimisation (DPO, arXiv 2305.18290) and its relatives, on the difference of the log-ratios
-
-    h = log p(chosen) / p_ref(chosen) - log p(rejected) / p_ref(rejected)
-
-of the answers' tokens, summed or (length_normalised) averaged.
-"""
+"""Direct preference optimisation (DPO, arXiv 2305.18290) and its relatives, on h = log p(chosen) / p_ref(chosen) -
+log p(rejected) / p_ref(rejected), sums over the answers' tokens or (length_normalised) means."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -22,14 +19,11 @@ from r1zero.types import Batch, Sample, TokenLogprobs, TokenLoss
 
 def preference(fields: Fields) -> tuple[Sample, ...]:
     """The chosen and the rejected answer to one prompt. Raises BadRow where they do not make a pair."""
-    found = [
-        answers({"input_ids": fields[f"{side}_input_ids"], "labels": fields[f"{side}_labels"]})[0]
-        for side in ("chosen", "rejected")
-    ]
-    chosen, rejected = found
-    if chosen.prompt_ids.tolist() != rejected.prompt_ids.tolist():
+    sides = ({name: fields[f"{side}_{name}"] for name in ("input_ids", "labels")} for side in ("chosen", "rejected"))
+    chosen, rejected = (answers(side)[0] for side in sides)
+    if not np.array_equal(chosen.prompt_ids, rejected.prompt_ids):
         raise BadRow("the chosen and the rejected answer have different prompts")
-    if chosen.response_ids.tolist() == rejected.response_ids.tolist():
+    if np.array_equal(chosen.response_ids, rejected.response_ids):
         raise BadRow("the chosen and the rejected answer are the same")
     return chosen, rejected
 
@@ -41,8 +35,8 @@ def pair_loss(h: Tensor, settings: config.Objective) -> Tensor:
         return torch.relu(1 - settings.beta * h)
     if settings.loss == "ipo":
         return (h - 1 / (2 * settings.beta)) ** 2
-    e = settings.label_smoothing
-    return -(1 - e) * logsigmoid(settings.beta * h) - e * logsigmoid(-settings.beta * h)
+    e, h = settings.label_smoothing, settings.beta * h
+    return -(1 - e) * logsigmoid(h) - e * logsigmoid(-h)
 
 
 def dpo(settings: config.Objective) -> Objective:
