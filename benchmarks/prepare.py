@@ -1,12 +1,13 @@
 """How fast is `r1zero prepare` beside the bare tokenizer on the same cores, and how much memory do small and large
 inputs take?
 
-python benchmarks/prepare.py [--megabytes 30] [--workers 2] [--memory 50,500]
+python benchmarks/prepare.py [--megabytes 60] [--workers 2] [--memory 100,1000]
 
 The bare tokenizer is the same Rust core, `encode_batch_fast`, one process per worker, over texts that are in memory
 already: no reading, parsing, templates, checks or writing. Both sides are timed in turn, and the ratio is of tokens per
 second; the second ratio is of tokens per second of CPU time, all processes of a side together, which other users of the
-machine hardly touch. Peak memory is the main process's plus, for every worker, that of the largest.
+machine hardly touch. The seconds of `prepare` include the start of its processes, so take enough megabytes. Peak memory
+is the sum of the peaks of all processes.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from contextlib import suppress
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -76,33 +80,57 @@ def prepare(folder: Path, source: Path, case: dict[str, Any], workers: int) -> d
     }
     (folder / "recipe.yaml").write_text(json.dumps(recipe))
     shutil.rmtree(folder / "out", ignore_errors=True)  # an output that is there already would not be made again
-    code = (
-        "import json, resource, sys, time; from r1zero.config import PrepareRecipe, load; from "
-        "r1zero.data.prepare import "
-        "prepare; from r1zero.models.tokenizer import load_tokenizer; recipe = load(PrepareRecipe, sys.argv[1]);"
-        "tokenizer = load_tokenizer(recipe.tokenizer_name_or_path);"
-        "whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN);"
-        "cpu = lambda: sum(sum(resource.getrusage(who)[:2]) for who in whose);"
-        "before = cpu(); prepared = prepare(recipe, tokenizer); used = cpu() - before;"
-        "peak = lambda who: resource.getrusage(who).ru_maxrss / 1000;"
-        "print(json.dumps({'seconds': prepared.seconds, 'counts': dict(prepared.counts), 'cpu': used, 'main': "
-        "peak(resource.RUSAGE_SELF), 'worker': peak(resource.RUSAGE_CHILDREN)}))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, folder / "recipe.yaml"], capture_output=True, text=True, check=True
-    )
-    facts = json.loads(done.stdout)
+    command = [sys.executable, __file__, "--measured", str(folder / "recipe.yaml")]
+    facts = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     tokens = sum(
         count for name, count in facts["counts"].items() if name.startswith("tokens ") and "learned" not in name
     )
-    peak = facts["main"] + (facts["worker"] * workers if workers > 1 else 0)
     return {
         "seconds": facts["seconds"],
         "cpu": facts["cpu"],
         "tokens": tokens,
-        "peak_mb": peak,
-        "main_mb": facts["main"],
+        "main_mb": facts["main_mb"],
+        "peak_mb": facts["main_mb"] + sum(facts["workers_mb"]),
     }
+
+
+def measured(recipe_file: str) -> None:
+    """The command in this process, and what it took: seconds, CPU seconds, counts, peak memory of processes in MB."""
+    from r1zero.config import PrepareRecipe, load
+    from r1zero.data import prepare as command
+    from r1zero.models.tokenizer import load_tokenizer
+
+    recipe = load(PrepareRecipe, recipe_file)
+    tokenizer = load_tokenizer(recipe.tokenizer_name_or_path)
+    before, peaks = cpu_seconds(), {}
+    threading.Thread(target=watch_workers, args=(peaks,), daemon=True).start()
+    prepared = command.prepare(recipe, tokenizer)
+    facts = {
+        "seconds": prepared.seconds,
+        "cpu": cpu_seconds() - before,
+        "counts": dict(prepared.counts),
+        "main_mb": high_water("self"),
+        "workers_mb": list(peaks.values()),
+    }
+    print(json.dumps(facts))
+
+
+def cpu_seconds() -> float:
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def watch_workers(peaks: dict[int, float]) -> None:
+    """Peak memory of worker processes by id. (Their `ru_maxrss` begins with that of the process they came from.)"""
+    while True:
+        for process in active_children():
+            with suppress(OSError, StopIteration):
+                peaks[process.pid or 0] = high_water(str(process.pid))
+        time.sleep(0.2)
+
+
+def high_water(process: str) -> float:
+    lines = Path("/proc", process, "status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) / 1000
 
 
 def bare(source: Path, case: dict[str, Any], workers: int) -> dict[str, float]:
@@ -157,11 +185,14 @@ def tokenise(core: str, rows: list[str]) -> tuple[float, int, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=int, default=30)
+    parser.add_argument("--megabytes", type=int, default=60)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--repeats", type=int, default=3, help="0 measures memory alone")
-    parser.add_argument("--memory", default="50,500", help="input sizes in MB; empty for none")
+    parser.add_argument("--memory", default="100,1000", help="input sizes in MB; empty for none")
+    parser.add_argument("--measured", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.measured:
+        return measured(arguments.measured)
     results: dict[str, Any] = {"workers": arguments.workers, "megabytes": arguments.megabytes}
     with tempfile.TemporaryDirectory() as scratch:
         folder, source = Path(scratch), Path(scratch) / "in.jsonl"

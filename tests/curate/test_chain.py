@@ -63,6 +63,24 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_the_page_of_a_curation(folder: Path) -> None:
+    write(folder / "sums.jsonl", [*SUMS, *BAD, {"question": "<script>x</script>", "answer": "1"}], "not json")
+    r1zero("curate", recipe(folder))
+    page = (folder / "out" / "curated" / "report.html").read_text()
+    report = json.loads((folder / "out" / "curated" / "report.json").read_text())
+    assert "<script>" not in page and "&lt;script&gt;x" in page
+    assert "1 row: not valid JSON: Expecting value: line 1 column 1 (char 0)" in page
+    for number, step in enumerate(report["steps"], start=1):
+        counts = (step["before"], step["after"], step["before"] - step["after"])
+        cells = "".join(f"<td class='number'>{count}</td>" for count in counts)
+        assert f"<td>step {number}: {step['step']}</td>{cells}" in page
+        assert all(f"{count} row{'s' * (count > 1)}: {reason}" in page for reason, count in step["reasons"].items())
+    assert "Simplify $\\sqrt{242}$ please." in page and f"like {folder}/test.jsonl:1: Simplify" in page
+    hashes = [entry["sha256"] for kind in ("inputs", "evaluation_sets", "outputs") for entry in report[kind]]
+    assert len(hashes) == 3 and all(digest in page for digest in hashes)
+    assert "max_answer_characters = " in page and "sums, problem 11" in page and "<mark>1</mark>" in page
+
+
 def test_every_step_takes_out_its_own_and_says_why(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     r1zero("curate", recipe(folder))
     out = folder / "out" / "curated"

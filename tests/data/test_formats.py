@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from r1zero.data.cells import BadRow
-from r1zero.data.formats import BOS, EOS, ChatFormat, Special, format_names, load_format
-from r1zero.data.templates import load_template
+from r1zero.data.formats import ChatFormat, Special, format_names, load_format
 from r1zero.errors import UsageError
 from r1zero.types import Message
 
@@ -144,19 +143,6 @@ def test_prompts_equal_transformers_chat_templates(name: str, system: str) -> No
     (rendered,), _ = render_jinja_template(conversations=[chat], chat_template=JINJA[name], add_generation_prompt=True)
     given = text(load_format(name), USER, ANSWER, NEXT, LAST, system=system)
     assert given.rpartition("⇒")[0].replace("⇒a1", "a1") == rendered
-
-
-@pytest.mark.parametrize("name", ["qwen_r1", "qwen_math_r1"])
-def test_the_same_prompt_as_in_training(name: str) -> None:
-    pieces = load_format(name).prompt([USER, ANSWER, NEXT, LAST])
-    assert "".join("<|im_end|>" if piece == EOS else str(piece) for piece in pieces) == load_template(name).render(
-        [USER, ANSWER, NEXT], ""
-    )
-
-
-def test_deepseek3_r1_is_the_same_prompt_as_in_training() -> None:
-    pieces = load_format("deepseek3_r1").prompt([USER, ANSWER])
-    assert pieces[0] == BOS and "".join(map(str, pieces[1:])) == load_template("deepseek3_r1").render([USER], "")
 
 
 THOUGHT = Message("assistant", "<think>\nhm\n</think>\n\na1")

@@ -133,6 +133,9 @@ NASTY = [
     b'{"instruction": "' + b"x" * (10 << 20) + b'", "output": "a"}',
     {"instruction": "q\0", "output": "a"},
     {"instruction": 5, "output": "fine: a number"},
+    b'{"instruction": "q", "output": NaN}',
+    b'{"instruction": "q", "output": "a", "output": "b"}',
+    b'{"instruction": "q", "output": ' + b"9" * 4000 + b"}",
     b'{"instruction": "q", "output": ' + b"[" * 100_000,
     {"instruction": "last", "output": "a"},
 ]
@@ -141,19 +144,21 @@ NASTY = [
 def test_bad_rows_are_set_aside_with_file_line_and_reason(tmp_path: Path) -> None:
     prepared = run(tmp_path, NASTY, max_bad_fraction=0.9, **ALPACA)
     reasons = quarantined(tmp_path)
-    assert list(reasons) == [2, 3, 4, 5, 6, 8]
+    assert list(reasons) == [2, 3, 4, 5, 6, 8, 9, 11]
     assert reasons[2].startswith("not valid JSON: Unterminated string") and reasons[3].startswith(
         "not valid JSON: 'utf-8'"
     )
     assert reasons[4] == "a row must be an object, found list"
     assert reasons[5] == f"the line has {(10 << 20) + 35} bytes, more than 8388608"
-    assert reasons[6] == "the text contains a NUL byte" and reasons[8].startswith("not valid JSON")
-    assert texts(tmp_path, "input_ids") == ["qa", "5fine: a number", "lasta"]
+    assert reasons[6] == "the text contains a NUL byte" and reasons[11].startswith("not valid JSON")
+    assert reasons[8] == "column 'output' is nan, not a number"
+    assert reasons[9] == "not valid JSON: the key 'output' occurs twice in an object"
+    assert texts(tmp_path, "input_ids") == ["qa", "5fine: a number", f"q{'9' * 4000}", "lasta"]
     entry = json.loads((tmp_path / "out" / "data_quarantine.jsonl").read_text().splitlines()[0])
     assert entry["source"] == str(tmp_path / "in.jsonl") and entry["row"] == {"line": '{"instruction": "broken'}
     assert (tmp_path / "out" / "data_quarantine.jsonl").stat().st_size < 10_000
     assert {name: prepared.counts[name] for name in ("rows read", "rows used", "rows bad")} == {
-        "rows read": 9, "rows used": 3, "rows bad": 6
+        "rows read": 12, "rows used": 4, "rows bad": 8
     }  # fmt: skip
 
 
@@ -224,6 +229,86 @@ def test_nothing_left(tmp_path: Path) -> None:
 def test_files_that_cannot_be_read_at_all(tmp_path: Path, name: str, content: str, says: str) -> None:
     (tmp_path / name).write_text(content)
     assert error(tmp_path, input=str(tmp_path / name), **TEXT).startswith(f"path = 'DIR/{name}': {says}")
+
+
+def test_lines_of_all_lengths_keep_their_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of lines against Python's own reading of lines."""
+    monkeypatch.setattr("r1zero.data.rows.CHUNK_BYTES", 64)
+    monkeypatch.setattr("r1zero.data.rows.CHUNK_ROWS", 3)
+    monkeypatch.setattr("r1zero.data.readers.MAX_ROW_BYTES", 300)
+    lengths = [5, 0, 1, 301, 300, 299, 2000, 64, 63, 65, 0, 0, 0, 0, 128, 500, 301]
+    for end in (b"", b"\n", b"\r\n"):
+        lines = [b"x" * length for length in lengths]
+        (tmp_path / "in.txt").write_bytes(b"\xef\xbb\xbf" + b"\n".join(lines) + end)
+        expected: list[tuple[int, str]] = []
+        with (tmp_path / "in.txt").open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                text = line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n").decode()
+                if len(line) > 300:
+                    expected.append((number, f"the line has {len(line)} bytes, more than 300"))
+                elif text:
+                    expected.append((number, text))
+        chunks = list(file_chunks(tmp_path / "in.txt"))
+        found = [(row.where, row.error or row.columns["text"]) for chunk in chunks for row in chunk.rows()]
+        assert found == expected
+        assert sum(chunk.size for chunk in chunks) == (tmp_path / "in.txt").stat().st_size
+        assert max(len(list(chunk.rows())) for chunk in chunks) <= 3
+
+
+def test_bad_items_of_a_json_list(tmp_path: Path) -> None:
+    long = json.dumps({"text": "x" * (9 << 20)})
+    (tmp_path / "in.json").write_text(
+        f'[{{"text": "a"}}, {{"text": "b", "text": "c"}}, "d", 5, {long}, {{"text": "e"}}]'
+    )
+    run(tmp_path, input=str(tmp_path / "in.json"), max_bad_fraction=0.9, **TEXT)
+    assert quarantined(tmp_path) == {
+        2: "not valid JSON: the key 'text' occurs twice in an object",
+        3: "a row must be an object, found str",
+        4: "a row must be an object, found int",
+        5: f"the item has {len(long)} characters, more than 8388608",
+    }
+    assert texts(tmp_path, "text", "") == ["a", "e"]
+
+
+def test_a_header_that_names_a_column_twice(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text,text\na,b\n")
+    assert error(tmp_path, input=str(tmp_path / "in.csv"), **TEXT) == (
+        "path = 'DIR/in.csv': the header names the column 'text' twice"
+    )
+
+
+def test_memory_does_not_grow_with_the_input(tmp_path: Path) -> None:
+    """Ten times the input, the same memory: of the reading and tokenising process, beyond what it began with."""
+    grown = {}
+    for megabytes in (3, 30):
+        line = json.dumps({"text": "one, two, three and many more words of a text " * 20}) + "\n"
+        with (tmp_path / "in.jsonl").open("w") as out:
+            for _ in range(megabytes * 1_000_000 // len(line)):
+                out.write(line)
+        recipe(tmp_path, tokenizer_name_or_path="tiny", overwrite=True, **TEXT)
+        done = subprocess.run([sys.executable, "-c", GROWTH, tmp_path / "prepare.yaml"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        grown[megabytes] = int(done.stdout)
+    assert grown[30] < grown[3] + 20_000_000, grown
+
+
+GROWTH = """
+import gc, sys
+from pathlib import Path
+from r1zero.config import PrepareRecipe, load
+from r1zero.data.prepare import prepare
+from r1zero.models.tokenizer import load_tokenizer
+
+def kilobytes(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(name)))
+
+recipe = load(PrepareRecipe, sys.argv[1])
+tokenizer = load_tokenizer(recipe.tokenizer_name_or_path)
+before = kilobytes("VmRSS:")
+prepare(recipe, tokenizer)
+print(1000 * (kilobytes("VmHWM:") - before))
+"""
 
 
 def test_a_long_json_list_is_read_in_pieces(tmp_path: Path) -> None:

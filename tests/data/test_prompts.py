@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ def problems(*questions: str) -> list[Problem]:
 
 
 def render(template: str, turns: list[Message] = USER, bos: str = "") -> str:
-    return load_template(template).render(turns, bos)
+    tokenizer = ByteTokenizer()
+    tokenizer.bos_token = bos
+    return renderer(data(template=template), tokenizer).render(turns)
 
 
 def test_qwen_r1() -> None:
@@ -124,6 +127,16 @@ def test_examples_become_earlier_turns_and_long_prompts_are_rejected() -> None:
     assert [bytes(prompt.token_ids.tolist()).decode() for prompt in prompts] == ["1+1?\n2\n2+2?\n"]
     assert rejected[0].reason == "the prompt has 21 tokens, more than data.max_prompt_tokens = 16"
     assert rejected[0].line == 2
+
+
+def test_a_chat_that_a_format_cannot_say_is_rejected() -> None:
+    settings = data(template="qwen_r1", max_prompt_tokens=2000)
+    chats = [(Message("user", "a"), Message("user", "b")), (Message("user", "a"), Message("assistant", "b"))]
+    rows = [*problems("fine?"), *(replace(problems("x")[0], question=chat) for chat in chats)]
+    prompts, rejected = to_prompts(rows, settings, ByteTokenizer(), renderer(settings, ByteTokenizer()))
+    assert len(prompts) == 1 and [row.reason for row in rejected] == [
+        f"the chat's roles (user, {role}) do not alternate from user to user" for role in ("user", "assistant")
+    ]
 
 
 def test_all_prompts_too_long() -> None:

@@ -20,4 +20,4 @@ def command(
     with Stop() as stop:
         folder = curate(load(CurateRecipe, recipe, overrides or []), stop.check)
     typer.echo((folder / "report.txt").read_text(encoding="utf-8"), nl=False)
-    log.info(f"data: {folder}; train on it with defaults: [{folder / 'sources'}]")
+    log.info(f"data: {folder}; open {folder / 'report.html'}; train on it with defaults: [{folder / 'sources'}]")

@@ -3,7 +3,7 @@
 run.dir/curated/    published whole or not at all, with a manifest of sizes and SHA-256
   NAME.jsonl          a file per source, or per source and difficulty bucket
   sources.yaml        these files with weights and verifiers, for `defaults` of a training recipe
-  report.json         inputs, steps, counts, reasons, examples, outputs; report.txt is its table
+  report.json         inputs, steps, counts, reasons, examples, outputs; report.txt is its table, report.html its page
   removed/NN_STEP.jsonl  every problem a step took out, with reason, evidence and the problem it was compared with
 run.dir/samples/    samples of pass-rate steps
 """
@@ -22,6 +22,8 @@ from r1zero.checkpoint import store
 from r1zero.config import CurateRecipe, Rewards, Source, dump
 from r1zero.config import curation as settings
 from r1zero.curate import passrate, report
+from r1zero.curate.card import card
+from r1zero.data.card import render
 from r1zero.data.curation import answers, checks, decontaminate, difficulty, duplicates
 from r1zero.data.curation.removal import Outcome
 from r1zero.data.problems import Rejected
@@ -197,6 +199,8 @@ def _publish(
         report.write_removed(folder, rejected, steps)
         tree = report.tree(recipe, inputs, steps, outputs)
         report.write_report(folder, tree)
+        page = render(card(f"{Path(recipe.run.dir).name}: curated", tree, files))
+        (folder / "report.html").write_text(page, encoding="utf-8", errors="replace")
 
     target.parent.mkdir(parents=True, exist_ok=True)
     store.publish(target, fill)

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from r1zero.config import CurateRecipe, TrainingSource
-from r1zero.config.curation import Difficulty
+from r1zero.config.curation import Decontaminate, Difficulty
 from r1zero.config.schema import Section
 from r1zero.data.curation.difficulty import BUCKET
 from r1zero.data.curation.removal import Outcome, Removal
@@ -62,16 +62,28 @@ def reasons(outcome: Outcome) -> dict[str, int]:
 
 def input_entry(source: TrainingSource, problems: int, rejected: Sequence[Rejected]) -> dict[str, Any]:
     """A source in the report. Only a file has a hash: of anything else the settings are all that can be said."""
-    file = Path(source.path).expanduser()
+    file = _file(source.path)
     return {
         "settings": source.model_dump(mode="json"),
-        "sha256": sha256(file) if file.is_file() else None,
-        "bytes": file.stat().st_size if file.is_file() else None,
+        "sha256": file["sha256"],
+        "bytes": file["bytes"],
         "rows": problems + len(rejected),
         "problems": problems,
         "unreadable": dict(Counter(row.reason for row in rejected).most_common()),
         "examples": [{"line": row.line, "reason": row.reason} for row in rejected[:5]],
     }
+
+
+def _file(path: str) -> dict[str, Any]:
+    file = Path(path).expanduser()
+    known = file.is_file()
+    return {"path": path, "sha256": sha256(file) if known else None, "bytes": file.stat().st_size if known else None}
+
+
+def _evaluation_sets(recipe: CurateRecipe) -> list[str]:
+    """Paths of what the steps compared with, each once."""
+    steps = [step for step in recipe.steps if isinstance(step, Decontaminate)]
+    return list(dict.fromkeys(source.path for step in steps for source in step.against))
 
 
 def output_files(recipe: CurateRecipe, problems: Sequence[Problem]) -> list[DataFile]:
@@ -165,6 +177,7 @@ def tree(
         "packages": {name: _version(name) for name in _PACKAGES},
         "recipe": recipe.model_dump(mode="json"),
         "inputs": list(inputs),
+        "evaluation_sets": [_file(path) for path in _evaluation_sets(recipe)],
         "steps": [_step(step, recipe.run.examples) for step in steps],
         "outputs": list(outputs),
     }

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
@@ -15,12 +15,15 @@ from typing import Any
 from r1zero.files import sha256
 
 _SHOWN_CHARACTERS = 4000
+_SHOWN_EXAMPLE = 800
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #1c2330; }
 table { border-collapse: collapse; } th, td { text-align: left; vertical-align: top; padding: .3em .8em .3em 0;
 border-bottom: 1px solid #dde2ea; overflow-wrap: anywhere; } td.number { text-align: right; white-space: nowrap;
 font-variant-numeric: tabular-nums; } pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f5f7fa;
 padding: .8em; font: 13px/1.45 ui-monospace, monospace; } mark { background: #d7f0dd; } h2 { margin-top: 1.8em; }
+td.place { min-width: 9em; max-width: 24em; color: #556; } td.text { white-space: pre-line; }
+p.settings { color: #556; margin: -.6em 0 .6em; }
 svg { display: block; } .bar { fill: #2457c5; } text { font: 11px system-ui, sans-serif; fill: #556; }
 """
 
@@ -53,8 +56,31 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A step of a chain: rows before and after it, its settings, what it measured, and what it took out."""
+
+    name: str
+    before: int
+    after: int
+    settings: Mapping[str, Any]
+    notes: Mapping[str, Any]
+    removed: Sequence[Removed]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """A file of a data set. `weight` is its share in training, if it has one of its own."""
+
+    name: str
+    rows: int
+    weight: float | None
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """What a data card says. `lengths`: title -> how often each length occurs."""
+    """What a data card says. `lengths`: title -> how often each length occurs. `removed` is what reading took out,
+    `steps` what came after it, if anything did."""
 
     title: str
     counts: Mapping[str, int | float | str]
@@ -63,6 +89,8 @@ class Card:
     versions: Mapping[str, str] = field(default_factory=dict)
     lengths: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     removed: Sequence[Removed] = ()
+    steps: Sequence[Step] = ()
+    files: Sequence[OutputFile] = ()
     samples: Sequence[Sample] = ()
 
 
@@ -132,8 +160,10 @@ def render(card: Card) -> str:
         f"<h1>{escape(card.title)}</h1>",
         _table(("", ""), [(name, _number(value)) for name, value in card.counts.items()]),
         *(_lengths(name, lengths) for name, lengths in card.lengths.items() if lengths),
-        "<h2>Not used</h2>",
+        "<h2>Not read</h2>" if card.steps else "<h2>Not used</h2>",
         "".join(_removed(removed) for removed in card.removed) or "<p>Every row was used.</p>",
+        *_steps(card.steps),
+        *_files(card.files),
         "<h2>Samples</h2>",
         *(f"<h3>{escape(sample.title)}</h3><pre>{_marked(sample)}</pre>" for sample in card.samples),
         "<h2>Inputs</h2>",
@@ -181,11 +211,47 @@ def _lengths(name: str, lengths: Mapping[int, int]) -> str:
     return f"<h2>{escape(name)}</h2><svg width='900' height='120' role='img'>{bars}{axis}</svg><p>{escape(facts)}</p>"
 
 
+def _steps(steps: Sequence[Step]) -> Iterator[str]:
+    if not steps:
+        return
+    yield "<h2>Steps</h2>"
+    rows = [(_step_title(n, step), *map(_number, _counts(step))) for n, step in enumerate(steps, start=1)]
+    yield _table(("step", "before", "after", "taken out"), rows)
+    for number, step in enumerate(steps, start=1):
+        yield f"<h3>{escape(_step_title(number, step))}</h3><p class='settings'>{escape(_settings(step.settings))}</p>"
+        yield _table(("", ""), [(name, _number(value)) for name, value in step.notes.items()])
+        yield "".join(_removed(removed) for removed in step.removed) or "<p>Nothing was taken out.</p>"
+
+
+def _step_title(number: int, step: Step) -> str:
+    return f"step {number}: {step.name}"
+
+
+def _counts(step: Step) -> tuple[int, int, int]:
+    return step.before, step.after, step.before - step.after
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in settings.items())
+
+
+def _files(files: Sequence[OutputFile]) -> Iterator[str]:
+    if files:
+        yield "<h2>Files</h2>"
+        rows = [
+            (file.name, _number(file.rows), "by size" if file.weight is None else _number(file.weight), file.sha256)
+            for file in files
+        ]
+        yield _table(("file", "rows", "weight", "SHA-256"), rows)
+
+
 def _removed(removed: Removed) -> str:
     examples = "".join(
-        f"<tr><td>{escape(place)}</td><td>{escape(_cut(text, 300))}</td></tr>" for place, text in removed.examples
+        f"<tr><td class='place'>{escape(place)}</td><td class='text'>{escape(_cut(text, _SHOWN_EXAMPLE))}</td></tr>"
+        for place, text in removed.examples
     )
-    return f"<p>{_number(removed.count)} rows: {escape(removed.reason)}</p><table>{examples}</table>"
+    rows = "1 row" if removed.count == 1 else f"{_number(removed.count)} rows"
+    return f"<p>{rows}: {escape(removed.reason)}</p><table>{examples}</table>"
 
 
 def _marked(sample: Sample) -> str:

@@ -77,7 +77,7 @@ def prepare(recipe: PrepareRecipe, tokenizer: Any) -> Prepared:
             inputs=_inputs(recipe, hashes.result()),
             settings=settings,
             versions={name: importlib.metadata.version(name) for name in ("r1zero", "tokenizers", "transformers")},
-            lengths={f"{name} (tokens per row)": counted for name, counted in tally.lengths.items()},
+            lengths={f"{name} (tokens per row)": counted for name, counted in tally.shown_lengths().items()},
             removed=tally.removed(),
             samples=tally.samples,
         )

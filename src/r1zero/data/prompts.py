@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from r1zero.config import Data
+from r1zero.data.cells import BadRow
 from r1zero.data.formats import ChatFormat, Special, format_names, load_format
 from r1zero.data.problems import Rejected
 from r1zero.data.templates import load_template, render_chat, template_names
@@ -18,7 +19,8 @@ from r1zero.types import Message, Problem, Prompt
 
 @dataclass(frozen=True, slots=True)
 class Renderer:
-    """Text of a chat, the part of it that belongs to the response, and the strings that end a response."""
+    """Text of a chat, the part of it that belongs to the response, and the strings that end a response. `render` raises
+    BadRow for a chat that the template has no form for."""
 
     render: Callable[[Sequence[Message]], str]
     prefill: str
@@ -45,7 +47,11 @@ def _by_format(format_: ChatFormat, tokenizer: Any) -> Renderer:
 
     def render(turns: Sequence[Message]) -> str:
         system = turns[0].content if turns[0].role == "system" else ""
-        dialogue = [turn for turn in turns if turn.role != "system"]
+        dialogue = list(turns[1:] if turns[0].role == "system" else turns)
+        roles = [turn.role for turn in dialogue]
+        if len(roles) % 2 == 0 or roles != (["user", "assistant"] * len(roles))[: len(roles)]:
+            found = ", ".join(turn.role for turn in turns)
+            raise BadRow(f"the chat's roles ({found}) do not alternate from user to user")
         pieces = format_.prompt([*dialogue, Message("assistant", "")], system)
         return "".join((names[piece.role] or "") if isinstance(piece, Special) else piece for piece in pieces)
 
@@ -55,7 +61,8 @@ def _by_format(format_: ChatFormat, tokenizer: Any) -> Renderer:
 def to_prompts(
     problems: Iterable[Problem], data: Data, tokenizer: Any, rendered: Renderer
 ) -> tuple[list[Prompt], list[Rejected]]:
-    """Render and tokenise. Rejects prompts over `data.max_prompt_tokens` and questions that hold control tokens.
+    """Render and tokenise. Rejects prompts over `data.max_prompt_tokens`, questions that hold control tokens, and chats
+    that the template has no form for.
 
     Raises UsageError when no prompt is left. `tokenizer` is a transformers tokenizer.
     """
@@ -73,7 +80,12 @@ def to_prompts(
         if injected := next((token for token in control for turn in turns if token in turn.content), None):
             rejected.append(Rejected.problem(problem, f"the question contains the control token '{injected}'"))
             continue
-        ids = tokenizer(rendered.render(turns), add_special_tokens=False)["input_ids"]
+        try:
+            text = rendered.render(turns)
+        except BadRow as bad:
+            rejected.append(Rejected.problem(problem, str(bad)))
+            continue
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         if len(ids) > data.max_prompt_tokens:
             reason = f"the prompt has {len(ids)} tokens, more than data.max_prompt_tokens = {data.max_prompt_tokens}"
             rejected.append(Rejected.problem(problem, reason))

@@ -91,6 +91,11 @@ class Tally:
             counts["characters per token"] = round(self.characters / total, 4)
         return counts
 
+    def shown_lengths(self) -> dict[str, Counter[int]]:
+        """How often each length occurs, by field; labels that go with the input ids have their lengths."""
+        ids = self.lengths.get("input_ids")
+        return {name: counted for name, counted in self.lengths.items() if name == "input_ids" or counted != ids}
+
     def removed(self) -> list[Removed]:
         """For the card: why rows are not used."""
         counted = [*self.reasons.most_common(), *([(_TOO_LONG, self.too_long)] if self.too_long else [])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -21,6 +22,7 @@ from r1zero.data.rows import Chunk
 from r1zero.errors import UsageError
 
 _AHEAD = 2  # chunks waiting per worker
+_GARBAGE = 100_000  # objects before Python looks for cycles: rows and ids make many objects and no cycles
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ def _start(job: Job, parent: int) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends the pool
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE)
     _encoder = job.start()
 
 
