@@ -41,6 +41,7 @@ def export(
     ema: Annotated[bool, _EMA] = False,
 ) -> None:
     """Write the newest intact checkpoint's model as a plain Hugging Face folder, adapters merged into it."""
+    _check_new(folder)
     _write(_newest(run, ema), folder, dtype, _quantization_of(run))
 
 
@@ -57,6 +58,7 @@ def merge(
     """Merge LoRA adapters into the model they were made for, as a plain Hugging Face folder."""
     from r1zero.models import adapters
 
+    _check_new(folder)
     if quantization not in ("none", "nf4"):
         raise UsageError(f"--quantization '{quantization}': must be none or nf4")
     is_run = (what / "checkpoints").is_dir()
@@ -64,6 +66,11 @@ def merge(
     if not adapters.is_adapter(source):
         raise UsageError(f"{what}: holds no adapters; r1zero model export writes the model of a run")
     _write(source, folder, dtype, _quantization_of(what) if is_run else quantization)
+
+
+def _check_new(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder}: is not empty; name a new folder")
 
 
 def _newest(run: Path, ema: bool) -> Path:
@@ -98,8 +105,6 @@ def _write(source: Path, folder: Path, dtype: str, quantization: Any) -> None:
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
     if dtype not in dtypes:
         raise UsageError(f"--dtype '{dtype}': must be bf16 or fp32")
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder}: is not empty; name a new folder")
     if adapters.is_adapter(source):
         merge_adapters(source, folder, dtype=dtypes[dtype], quantization=quantization)
     else:
