@@ -277,6 +277,7 @@ def test_a_header_that_names_a_column_twice(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_input(tmp_path: Path) -> None:
     """Ten times the input, the same memory: of the reading and tokenising process, beyond what it began with."""
     grown = {}
