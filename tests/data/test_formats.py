@@ -11,6 +11,8 @@ import pytest
 from r1zero.data.cells import BadRow
 from r1zero.data.formats import ChatFormat, Special, format_names, load_format
 from r1zero.errors import UsageError
+from r1zero.models import fetch
+from r1zero.models.tokenizer import load_tokenizer
 from r1zero.types import Message
 
 USER, ANSWER, NEXT, LAST = (
@@ -105,7 +107,8 @@ def test_a_system_turn_of_the_chat_replaces_the_default() -> None:
     assert text(load_format("empty"), USER, ANSWER, system="S") == "Sq1⇒a1"
 
 
-# Chat templates as the models' tokenizers carry them, without the parts for tools; rendered by transformers.
+# Chat templates as the models' tokenizers carry them, without the parts for tools; rendered by transformers. Llama 3's
+# is the one that transformers' conversion script writes.
 JINJA = {
     "qwen": "{% for m in messages %}{% if loop.first and m['role'] != 'system' %}{{ '<|im_start|>system\nYou "
     "are a helpful "
@@ -143,6 +146,21 @@ def test_prompts_equal_transformers_chat_templates(name: str, system: str) -> No
     (rendered,), _ = render_jinja_template(conversations=[chat], chat_template=JINJA[name], add_generation_prompt=True)
     given = text(load_format(name), USER, ANSWER, NEXT, LAST, system=system)
     assert given.rpartition("⇒")[0].replace("⇒a1", "a1") == rendered
+
+
+@pytest.mark.skipif(
+    not (fetch.cache_folder() / "smollm2-135m").exists(),
+    reason="SmolLM2-135M is not in the cache: r1zero model fetch smollm2-135m",
+)
+def test_chatml_is_what_a_real_tokenizer_says() -> None:
+    """Token by token: pieces of the format, and SmolLM2's own chat template as one text."""
+    tokenizer = load_tokenizer("smollm2-135m")
+    turns = [Message("user", "What is $1+1$?"), Message("assistant", "2"), Message("user", " And\n\nnow? ")]
+    chat = [{"role": turn.role, "content": turn.content} for turn in (Message("system", "Be brief."), *turns)]
+    expected = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
+    pieces = load_format("qwen").prompt([*turns, LAST], "Be brief.")
+    texts = ["<|im_end|>" if isinstance(piece, Special) else piece for piece in pieces]
+    assert [token for text in texts for token in tokenizer(text, add_special_tokens=False)["input_ids"]] == expected
 
 
 THOUGHT = Message("assistant", "<think>\nhm\n</think>\n\na1")
