@@ -65,8 +65,8 @@ def run(name: str, seed: int, runs: Path, overrides: list[str]) -> Result:
 
 def table(results: list[Result]) -> str:
     lines = [
-        "| algorithm | seeds | before | after, sampled | each | greedy | rollouts | RL seconds |",
-        "|---|--:|--:|--:|---|--:|--:|--:|",
+        "| algorithm | seeds | before | after, sampled | each | greedy | rollouts |",
+        "|---|--:|--:|--:|---|--:|--:|",
     ]
     for name in dict.fromkeys(result.name for result in results):
         own = [result for result in results if result.name == name]
@@ -79,7 +79,6 @@ def table(results: list[Result]) -> str:
             each,
             f"{fmean(result.greedy for result in own):.3f}",
             f"{fmean(result.rollouts for result in own):,.0f}",
-            f"{fmean(result.seconds for result in own):.0f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
