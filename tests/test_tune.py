@@ -124,7 +124,7 @@ def test_ctrl_c_saves_the_finished_steps(tmp_path: Path) -> None:
     [
         ["objective.beta=0.5"],
         ["objective.loss=hinge", "objective.beta=0.5"],
-        # a square of sums over tokens asks for another learning rate than the others
+        # a squared loss asks for a smaller learning rate than the others
         ["objective.loss=ipo", "objective.beta=0.25", "objective.length_normalised=true", "trainer.lr=1e-4"],
     ],
 )
