@@ -1,7 +1,7 @@
 """How fast is `r1zero prepare` beside the bare tokenizer on the same cores, and how much memory do small and large
 inputs take?
 
-python benchmarks/prepare.py [--megabytes 60] [--workers 2] [--memory 100,1000]
+python benchmarks/prepare.py [--megabytes 100] [--workers 2] [--memory 100,1000]
 
 The bare tokenizer is the same Rust core, `encode_batch_fast`, one process per worker, over texts that are in memory
 already: no reading, parsing, templates, checks or writing. Both sides are timed in turn, and the ratio is of tokens per
@@ -185,7 +185,7 @@ def tokenise(core: str, rows: list[str]) -> tuple[float, int, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=int, default=60)
+    parser.add_argument("--megabytes", type=int, default=100)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--repeats", type=int, default=3, help="0 measures memory alone")
     parser.add_argument("--memory", default="100,1000", help="input sizes in MB; empty for none")
