@@ -106,7 +106,7 @@ def test_a_template_that_forgets_thoughts(tmp_path: Path) -> None:
     [
         ("plain", "<s>1+1?\n[2</s>]"),
         ("orz", None),
-        ("qwen_math_r1", "<|im_end|>\n<|im_start|>user\n1+1?<|im_end|>\n<|im_start|>assistant\n[2<|im_end|>\n]"),
+        ("qwen_math_r1", "<|im_end|>\n<|im_start|>user\n1+1?<|im_end|>\n<|im_start|>assistant\n[2<|im_end|>]"),
     ],
 )
 def test_templates_of_base_models(tmp_path: Path, template: str, expected: str | None) -> None:

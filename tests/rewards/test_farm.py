@@ -163,7 +163,7 @@ def test_ctrl_c_ends_a_run_and_its_farm_in_order() -> None:
         "from r1zero.types import Problem\n"
         "problem = Problem(id='p', question='?', answer='4', source='t')\n"
         "with ScorerPool(workers=2, timeout_seconds=60.0, memory_mib=1024) as pool:\n"
-        f"    futures = [pool.submit({SLEEPY!r}, problem, '0.1') for _ in range(20)]\n"
+        f"    futures = [pool.submit({SLEEPY!r}, problem, '0.1') for _ in range(60)]\n"
         "    futures[0].result()\n"
         "    print('graded', flush=True)\n"
         "    try:\n"

@@ -46,8 +46,10 @@ def train(recipe: Recipe, *, resume: bool) -> None:
         with Session(recipe, folder, chosen, parts, stop) as session:
             loop.train(parts, session)
     write_report(folder.path)
-    newest = store.published(folder.checkpoints)[-1]
-    log.info(f"{newest} holds {adapters.describe(newest)}; `r1zero model export {folder.path} FOLDER` writes a model")
+    for newest in store.published(folder.checkpoints)[-1:]:  # none after no step
+        log.info(
+            f"{newest} holds {adapters.describe(newest)}; `r1zero model export {folder.path} FOLDER` writes a model"
+        )
 
 
 def tune(recipe: TuningRecipe, *, resume: bool) -> None:
