@@ -15,6 +15,7 @@ import pytest
 from r1zero import config, device
 from r1zero.data.indexed import IndexedWriter
 from r1zero.errors import UsageError
+from r1zero.models import adapters
 from r1zero.scoring.reward_model import OutcomeModel, ProcessModel
 from r1zero.types import Problem
 
@@ -256,6 +257,24 @@ def test_pairs_that_are_none(tmp_path: Path) -> None:
     (row,) = [json.loads(line) for line in (tmp_path / "run" / "quarantine.jsonl").read_text().splitlines()]
     assert row["line"] == 11 and row["reason"] == "the chosen and the rejected answer are the same"
     assert "1+1=?" in row["row"]["chosen_input_ids"]
+
+
+@pytest.mark.parametrize("name", ["sft", "dpo", "reward_model"])
+def test_adapters_alone(tmp_path: Path, name: str) -> None:
+    """The reference of a preference is the model without them; a reward model's head trains whole."""
+    pytest.importorskip("peft", reason="peft is not installed: pip install 'r1zero[lora]'")
+    rows, held = (sums(40), sums(10, seed=1)) if name == "sft" else (preferences(60, 0), preferences(20, 1))
+    r1zero("train", recipe(tmp_path, rows, held, name), "model.lora={rank: 8, alpha: 16}", "trainer.lr=3e-3")
+    before, after = (evaluation(tmp_path / "run", step) for step in (0, 8))
+    assert after["evaluation/loss"] < before["evaluation/loss"]
+    assert name != "dpo" or before["evaluation/margin"] == pytest.approx(0, abs=1e-4)
+    assert adapters.has_head(last(tmp_path / "run", 8)) == (name == "reward_model")
+    merged = tmp_path / "merged"
+    r1zero("model", "export", tmp_path / "run", merged)
+    settings = json.loads((merged / "config.json").read_text())
+    assert settings["architectures"][0].endswith(
+        "ForSequenceClassification" if name == "reward_model" else "ForCausalLM"
+    )
 
 
 def test_the_shipped_recipes_say_what_they_train() -> None:

@@ -62,7 +62,7 @@ def answered(
         return samples, {}
     purpose = ("evaluation",) if step is None else ("rollout", step)
     with session.clock("rollout"):
-        parts.student.engine.load_weights(parts.trainer.weights(), session.done)
+        parts.student.engine.load_weights(parts.trainer.own_weights(), session.done)
         seed = seeds.derive(session.run.seed, *purpose)
         groups = parts.student.answer(samples, seed, session.stop.check)
     metrics = student.summary(groups)
