@@ -24,6 +24,7 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from functools import cache
 from multiprocessing import active_children, get_context
 from pathlib import Path
 from random import Random
@@ -31,6 +32,9 @@ from statistics import median
 from typing import Any
 
 from tokenizers import Tokenizer
+
+from r1zero.data.formats import ChatFormat, Special, load_format
+from r1zero.types import Message
 
 OUT = Path(__file__).parent / "out" / "prepare.json"
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
@@ -152,12 +156,9 @@ def bare(source: Path, case: dict[str, Any], workers: int) -> dict[str, float]:
 
 
 def render(row: dict[str, str], case: dict[str, Any]) -> str:
-    from r1zero.data.formats import Special, load_format
-    from r1zero.types import Message
-
     if "prompt_type" not in case:
         return row["text"]
-    format_ = FORMATS.setdefault(case["prompt_type"], load_format(case["prompt_type"]))
+    format_ = chat_format(case["prompt_type"])
     dialogue = (Message("user", row["instruction"]), Message("assistant", row["output"]))
     if "R1" in case["handler_name"]:
         pieces = (*format_.prompt(dialogue), row["output"])
@@ -167,7 +168,9 @@ def render(row: dict[str, str], case: dict[str, Any]) -> str:
     return "".join(format_.stop[0] if isinstance(piece, Special) else piece for piece in pieces)
 
 
-FORMATS: dict[str, Any] = {}
+@cache
+def chat_format(name: str) -> ChatFormat:
+    return load_format(name)
 
 
 def tokenise(core: str, rows: list[str]) -> tuple[float, int, float]:
@@ -189,6 +192,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--repeats", type=int, default=3, help="0 measures memory alone")
     parser.add_argument("--memory", default="100,1000", help="input sizes in MB; empty for none")
+    parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--measured", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measured:
@@ -198,7 +202,9 @@ def main() -> None:
         folder, source = Path(scratch), Path(scratch) / "in.jsonl"
         write_input(source, arguments.megabytes)
         print(f"{arguments.megabytes:8} MB   {'bare tokens/s':>16}{'prepare tokens/s':>18}{'ratio':>8}{'by CPU':>8}")
-        for name, case in CASES.items() if arguments.repeats else ():
+        for name, case in CASES.items():
+            if not arguments.repeats or name not in arguments.cases.split(","):
+                continue
             ratios, cpu_ratios, speeds = [], [], []
             for _ in range(arguments.repeats):
                 alone, ours = bare(source, case, arguments.workers), prepare(folder, source, case, arguments.workers)
