@@ -25,7 +25,7 @@ KEYS = {
     "rl_steps",
     "seed",
 }
-SHORT = ("run.steps=2", "evaluation.options.count=12", "trainer.prompts_per_step=4")
+SHORT = ("run.threads=1", "run.steps=2", "evaluation.options.count=12", "trainer.prompts_per_step=4")
 
 
 def test_short_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
