@@ -7,7 +7,6 @@ python benchmarks/algorithms.py --names grpo ppo --seeds 0
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,12 +14,12 @@ from pathlib import Path
 from statistics import fmean
 
 import matplotlib.pyplot as plt
+from results import save
 
 from r1zero.config.load import RECIPES
 from r1zero.metrics import read_metrics
 from r1zero.report import read
 
-OUT = Path(__file__).parent / "out" / "algorithms.json"
 CURVES = Path(__file__).parent.parent / "docs" / "results" / "algorithms.png"
 WITHIN = 0.03  # of GRPO's accuracy: what PPO as Open-Reasoner-Zero runs it must reach
 
@@ -122,13 +121,12 @@ def main() -> None:
     results = [run(name, seed, arguments.runs, arguments.set) for name in arguments.names for seed in arguments.seeds]
     print(table(results))
     draw(results, arguments.curves)
-    OUT.parent.mkdir(exist_ok=True)
     flat = {
         f"{result.name}/{result.seed}/{key}": getattr(result, key)
         for result in results
         for key in ("accuracy", "greedy", "rollouts", "seconds")
     }
-    OUT.write_text(json.dumps(flat, indent=1) + "\n")
+    save(__file__, flat)
     mean = {name: fmean(one.accuracy for one in results if one.name == name) for name in arguments.names}
     if {"grpo", "ppo"} <= mean.keys():
         kept = mean["ppo"] >= mean["grpo"] - WITHIN

@@ -10,22 +10,19 @@ as well as trained ones.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
+from results import save
 from train_roofline import load, wait
 
 from r1zero import device
 from r1zero.engine.native import NativeEngine
 from r1zero.types import Problem, Prompt, Sampling
-
-OUT = Path(__file__).parent / "out" / "decode_roofline.json"
 
 
 def seconds(work: Callable[[], object], chosen: device.Device, repeats: int) -> float:
@@ -107,8 +104,7 @@ def main() -> None:
         f"| {arguments.model} | {arguments.rows} | {tokens / own:.0f} | {tokens / peer:.0f} | {peer / own:.2f} | "
         f"{least / own:.0%} of {flat['bandwidth_gb_per_second']:.0f} GB/s |"
     )
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps(flat, indent=1) + "\n")
+    save(__file__, flat)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-OUT = Path(__file__).parent / "out" / "demo_seeds.json"
+from results import save
+
 # what each demo must show: name of a number in summary.json -> (comparison, bound)
 PROMISES = {
     "tiny": {
@@ -78,9 +79,8 @@ def main() -> None:
     summaries = [run("smollm2-135m", seed, arguments.runs) for seed in arguments.smollm2]
     summaries += [run("tiny", seed, arguments.runs) for seed in arguments.tiny]
     print(table(summaries))
-    OUT.parent.mkdir(exist_ok=True)
     flat = {f"{one['model']}/{one['seed']}/{name}": value for one in summaries for name, value in one.items()}
-    OUT.write_text(json.dumps(flat, indent=1) + "\n")
+    save(__file__, flat)
     sys.exit(not all(one["kept"] for one in summaries))
 
 

@@ -22,13 +22,13 @@ from statistics import median
 from typing import Any
 
 import psutil
+from results import save
 
 from r1zero import device
 from r1zero.rewards.math import judge
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Problem
 
-OUT = Path(__file__).parent / "out" / "grader.json"
 SOLUTIONS = Path(__file__).parent.parent.parent / "shared" / "data" / "verifier_gsm8k_solutions.jsonl"
 TURNS = 5
 # reference answer, and a response's way of writing it
@@ -143,8 +143,7 @@ def main() -> None:
             flat |= solutions(arguments.solutions, pool, arguments.workers)
         else:
             print(f"{arguments.solutions} is not here: no comparison with math-verify")
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps(flat, indent=1) + "\n")
+    save(__file__, flat)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ import json
 import subprocess
 import sys
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from results import save
 
 from r1zero import device, seeds
 from r1zero.algorithms import build
@@ -30,7 +30,6 @@ from r1zero.models.load import load_model
 from r1zero.trainer.trainer import Trainer
 from r1zero.types import Sample
 
-OUT = Path(__file__).parent / "out" / "lora_memory.json"
 WAYS: dict[str, dict[str, Any]] = {
     "full, adamw": {},
     "full, adamw_8bit": {"optimizer": "adamw_8bit"},
@@ -123,8 +122,7 @@ def main() -> None:
         row["share"] = row["sum"] / full["sum"]
         cells = " | ".join(f"{row[name]:.0f}" for name in names)
         print(f"| {row['dtype']} | {row['way']} | {cells} | {row['share']:.1%} |")
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps(rows, indent=1))
+    save(__file__, rows)
     worst = max(row["share"] for row in rows if row["way"] == "LoRA")
     print(f"\nLoRA takes at most {worst:.1%} of full training (the promise is under {LIMIT:.0%})")
     sys.exit(worst >= LIMIT)

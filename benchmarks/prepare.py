@@ -31,12 +31,12 @@ from random import Random
 from statistics import median
 from typing import Any
 
+from results import save
 from tokenizers import Tokenizer
 
 from r1zero.data.formats import ChatFormat, Special, load_format
 from r1zero.types import Message
 
-OUT = Path(__file__).parent / "out" / "prepare.json"
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 TOKENIZER = "smollm2-135m"
 CASES: dict[str, dict[str, Any]] = {
@@ -220,8 +220,7 @@ def main() -> None:
             facts = prepare(folder, source, CASES["pretraining"], arguments.workers)
             results[f"memory {megabytes} MB"] = facts
             print(f"{megabytes:6} MB of input: main {facts['main_mb']:.0f} MB, with workers {facts['peak_mb']:.0f} MB")
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps(results, indent=1) + "\n")
+    save(__file__, results)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from results import save
 from step_vs_trl import write_prompts
 from worker import Worker, middle, take_turns
 
@@ -75,9 +76,7 @@ def main() -> None:
     for worker in workers:
         worker.close()
     print("\n".join(lines))
-    out = HERE / "out" / "rollout_vs_engines.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(flat, indent=1) + "\n")
+    save(__file__, flat)
 
 
 if __name__ == "__main__":

@@ -6,19 +6,16 @@ python benchmarks/sampler.py [--rows 64] [--vocabulary 49152]
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 
 import torch
+from results import save
 
 from r1zero import device
 from r1zero.engine.native.sampler import sample
 from r1zero.types import Sampling
-
-OUT = Path(__file__).parent / "out" / "sampler.json"
 
 
 def milliseconds(work: Callable[[], object], repeats: int) -> float:
@@ -61,8 +58,7 @@ def main() -> None:
         taken = milliseconds(work, arguments.repeats)
         print(f"| {name} | {taken:.2f} | {1e3 * arguments.rows / taken:,.0f} |")
         flat[f"{name}/milliseconds"] = taken
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps(flat, indent=1) + "\n")
+    save(__file__, flat)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,12 @@ stay small. `worst` is the largest distance of a measurement from the line.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from results import save
 
 from r1zero import device
 from r1zero.algorithms import build
@@ -28,7 +27,6 @@ from r1zero.models.load import load_model
 from r1zero.trainer.trainer import Trainer
 from r1zero.types import Problem, Prompt, Sample, Sampling
 
-OUT = Path(__file__).parent / "out" / "scaling.json"
 BASE = {"prompts": 8, "samples": 8, "prompt_tokens": 128, "response_tokens": 64}
 SWEEPS = {
     "prompts": [4, 8, 16, 32],
@@ -101,8 +99,7 @@ def main() -> None:
             flat |= {f"{name}/{phase}/{key}": value for key, value in fitted.items()}
             flat |= {f"{name}/{phase}/{size}": value for size, value in zip(sizes, seconds, strict=True)}
         print(f"| {' | '.join(cells)} |", flush=True)
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps(flat, indent=1) + "\n")
+    save(__file__, flat)
 
 
 if __name__ == "__main__":

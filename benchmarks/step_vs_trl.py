@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from results import save
 from worker import Worker, middle, take_turns
 
 from r1zero import device
@@ -106,9 +107,7 @@ def main() -> None:
                 flat[f"speedup_{variant}{suffix}"] = peer["seconds"] / own["seconds"]
                 flat[f"memory_ratio_{variant}{suffix}"] = own["peak_gib"] / peer["peak_gib"]
     print("\n".join(lines))
-    out = HERE / "out" / "step_vs_trl.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(flat, indent=1) + "\n")
+    save(__file__, flat)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,13 @@ and the time of the model's own products forward and backward on as many rows as
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
+from results import save
 
 from r1zero import device, speed
 from r1zero.algorithms import build
@@ -29,7 +28,6 @@ from r1zero.models.load import check_forward, load_model
 from r1zero.trainer.trainer import Trainer
 from r1zero.types import Sample
 
-OUT = Path(__file__).parent / "out" / "train_roofline.json"
 QWEN = {  # random weights in Qwen2.5's shapes
     "qwen2.5-1.5b": {
         "hidden_size": 1536,
@@ -156,8 +154,7 @@ def main() -> None:
         flat |= {f"{name}/{key}": value for key, value in result.items()}
         flat[f"{name.split('-')[0]}_share"] = result["share"]
     print("\n".join(lines))
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps(flat, indent=1) + "\n")
+    save(__file__, flat)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 SRC = Path(__file__).parent.parent / "src" / "r1zero"
 LAYERS = [
     {"types", "errors", "files"},
-    {"device", "log", "seeds"},
+    {"device", "log", "seeds", "registry"},
     {"config", "metrics", "interrupt"},
     {"data", "rewards", "algorithms", "models"},
     {"checkpoint", "objectives"},

@@ -28,7 +28,7 @@ from r1zero.memory import Memory
 from r1zero.models.flops import ModelFlops, model_flops
 from r1zero.models.forward import token_logprobs
 from r1zero.models.load import load_model, longest_context
-from r1zero.models.value import load_critic, token_values
+from r1zero.models.value import load_scorer, token_values
 from r1zero.rewards.combine import Verifiers
 from r1zero.rewards.reference import unusable_answers
 from r1zero.rewards.scorer import Scorer
@@ -144,8 +144,9 @@ def build_critic(
     recipe: config.Recipe, settings: config.Critic, tokenizer: Any, device: Device
 ) -> Trainer[TokenValues]:
     path = settings.path or recipe.model.path
-    model = load_critic(
+    model = load_scorer(
         path,
+        "critic.path",
         dtype=device.dtype,
         device=device.torch_device,
         seed=seeds.derive(recipe.run.seed, "critic"),

@@ -28,7 +28,10 @@ class Measured:
 
 def drafts(groups: Sequence[Group], rewards: config.Rewards) -> list[Sample]:
     """Samples of all rollouts in order, still without advantages. A truncated one may have no token to learn."""
-    return [_draft(rollout, rewards) for group in groups for rollout in group.rollouts]
+    masked = rewards.truncated == "mask"
+    return [
+        draft(rollout, learned=not (masked and truncated(rollout))) for group in groups for rollout in group.rollouts
+    ]
 
 
 def outcome(rollout: Rollout, rewards: config.Rewards, longest: int) -> float:
@@ -79,7 +82,7 @@ def finished(samples: Sequence[Sample], measured: Measured, credit: Credit) -> l
     }
     known = {name: stream for name, stream in streams.items() if stream is not None}
     return [
-        replace(sample, **{name: _on_mask(stream[index], sample.mask) for name, stream in known.items()})
+        replace(sample, **{name: on_mask(stream[index], sample.mask) for name, stream in known.items()})
         for index, sample in enumerate(samples)
     ]
 
@@ -108,13 +111,14 @@ def metrics(
     return found
 
 
-def _draft(rollout: Rollout, rewards: config.Rewards) -> Sample:
+def draft(rollout: Rollout, *, learned: bool) -> Sample:
+    """A response without advantages, all of its tokens learned from or none."""
     completion = rollout.completion
     length = len(completion.token_ids)
     return Sample(
         prompt_ids=rollout.prompt.token_ids,
         response_ids=completion.token_ids,
-        mask=np.full(length, not (rewards.truncated == "mask" and truncated(rollout))),
+        mask=np.full(length, learned),
         advantages=np.zeros(length, dtype=np.float32),
         behaviour_logprobs=completion.logprobs,
     )
@@ -139,8 +143,8 @@ def _joined(parts: PerSample) -> np.ndarray:
     return np.concatenate([np.zeros(0), *parts])
 
 
-def _on_mask(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """[M] -> [R] float32."""
+def on_mask(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Values [M] of the tokens that are learned from, at their places in the response: [R] float32, 0 elsewhere."""
     result = np.zeros(len(mask), dtype=np.float32)
     result[mask] = values
     return result

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from r1zero.engine.base import RolloutEngine
+from r1zero.samples import draft
 from r1zero.types import Group, Problem, Prompt, Rollout, Sample, Sampling, Score
 
 
@@ -39,17 +40,7 @@ class Student:
 
 def to_samples(groups: Sequence[Group]) -> list[Sample]:
     """Every sampled token is learned from."""
-    return [
-        Sample(
-            prompt_ids=rollout.prompt.token_ids,
-            response_ids=rollout.completion.token_ids,
-            mask=np.ones(len(rollout.completion.token_ids), dtype=bool),
-            advantages=np.zeros(len(rollout.completion.token_ids), dtype=np.float32),
-            behaviour_logprobs=rollout.completion.logprobs,
-        )
-        for group in groups
-        for rollout in group.rollouts
-    ]
+    return [draft(rollout, learned=True) for group in groups for rollout in group.rollouts]
 
 
 def summary(groups: Sequence[Group]) -> dict[str, float]:

@@ -9,19 +9,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import torch
-
 from r1zero import learn, rollouts, seeds, speed, student
 from r1zero.data import order
-from r1zero.data.packing import pack, to_device, unpack
+from r1zero.data.packing import pack, unpack
 from r1zero.log import log
+from r1zero.samples import on_mask
 from r1zero.session import Session
 from r1zero.trainer.trainer import Trainer
 from r1zero.tune_parts import Parts
 from r1zero.types import Batch, Sample
-
-_LOSS = "loss"
 
 
 def train(parts: Parts, session: Session) -> None:
@@ -90,14 +86,8 @@ def to_packs(parts: Parts, session: Session, samples: Sequence[Sample]) -> list[
         packs = packed(samples)
         said = unpack(packs, [parts.reference(batch) for batch in packs], len(samples))
     session.stop.check()
-    return packed([with_reference(sample, logprobs) for sample, logprobs in zip(samples, said, strict=True)])
-
-
-def with_reference(sample: Sample, logprobs: np.ndarray) -> Sample:
-    """logprobs [M] of the tokens that are learned from."""
-    whole = np.zeros(len(sample.mask), dtype=np.float32)
-    whole[sample.mask] = logprobs
-    return replace(sample, reference_logprobs=whole)
+    known = zip(samples, said, strict=True)
+    return packed([replace(sample, reference_logprobs=on_mask(logprobs, sample.mask)) for sample, logprobs in known])
 
 
 def headline(parts: Parts, metrics: dict[str, float]) -> str:
@@ -122,14 +112,7 @@ def evaluate(parts: Parts, session: Session) -> None:
     log.info(f"evaluation after step {session.done}, {len(parts.held_out)} rows: {shown}")
 
 
-@torch.no_grad()
 def measure(trainer: Trainer[Any], packs: Sequence[Batch], loss: Any) -> dict[str, float]:
     """Means over packs under the current weights."""
-    totals: dict[str, float] = {}
-    for batch in packs:
-        prediction = trainer.predict(batch)
-        there = to_device(batch, trainer.model.device)
-        found = loss(prediction, there)
-        for name, value in {_LOSS: found.value, **found.metrics}.items():
-            totals[name] = totals.get(name, 0.0) + float((value * there.weight).sum())
-    return totals
+    shares = [trainer.evaluate(batch, loss) for batch in packs]
+    return {name: sum(share[name] for share in shares) for name in shares[0]}

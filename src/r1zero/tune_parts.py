@@ -179,15 +179,13 @@ def prediction(
 def load_teacher(recipe: config.TuningRecipe, tokenizer: Any, device: Device) -> Any:
     """The frozen model to learn from. Raises UsageError for one that reads other tokens."""
     path = recipe.objective.teacher
-    try:
-        model, theirs = load_model(
-            path,
-            dtype=device.dtype,
-            device=device.torch_device,
-            trust_remote_code=recipe.model.trust_remote_code,
-        )
-    except UsageError as error:
-        raise UsageError(str(error).replace("model.path", "objective.teacher", 1)) from None
+    model, theirs = load_model(
+        path,
+        dtype=device.dtype,
+        device=device.torch_device,
+        trust_remote_code=recipe.model.trust_remote_code,
+        key="objective.teacher",
+    )
     if theirs.get_vocab() != tokenizer.get_vocab():
         raise UsageError(
             f"objective.teacher = '{path}': its tokenizer has other tokens than model.path's; choose another"

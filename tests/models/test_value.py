@@ -15,7 +15,7 @@ from r1zero.algorithms.losses import clipped_value_loss
 from r1zero.config import Optimization
 from r1zero.data.packing import pack
 from r1zero.errors import UsageError
-from r1zero.models.value import load_critic, token_values
+from r1zero.models.value import load_scorer, token_values
 from r1zero.trainer.trainer import Trainer
 from r1zero.types import Sample
 
@@ -29,7 +29,7 @@ def causal(tmp_path: Path) -> Path:
 
 
 def critic(path: Path, seed: int = 0) -> Any:
-    return load_critic(str(path), dtype=torch.float32, device=torch.device("cpu"), seed=seed)
+    return load_scorer(str(path), "critic.path", dtype=torch.float32, device=torch.device("cpu"), seed=seed)
 
 
 def samples() -> list[Sample]:

@@ -68,6 +68,11 @@ def plan_attention(
 AttentionInterface.register(IMPLEMENTATION, plan_attention)
 
 
+def added_mask(hidden: Tensor) -> Tensor:
+    """float32 to add to scores, of the same shape: -inf where `hidden` is true."""
+    return torch.zeros(hidden.shape, device=hidden.device).masked_fill_(hidden, -math.inf)
+
+
 class PackPlan:
     """Attention inside a pack: prompts are causal, each response sees its prompt and, causally, itself."""
 
@@ -210,8 +215,7 @@ class _Block:
     def __init__(self, sequences: slice, start: int, end: int, prefix: int, device: torch.device) -> None:
         self.sequences, self.start, self.end, self.prefix = sequences, start, end, prefix
         rows = torch.arange(start, end, device=device)
-        future = torch.arange(end, device=device) > rows[:, None]
-        self.mask = torch.zeros(future.shape, device=device).masked_fill_(future, -math.inf)  # [r, end], added
+        self.mask = added_mask(torch.arange(end, device=device) > rows[:, None])  # [r, end]
 
     def rows(self, queries: Tensor) -> Tensor:  # [Hkv, c, g, r, D], a view
         return queries[:, self.sequences, :, self.start : self.end]

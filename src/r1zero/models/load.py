@@ -19,6 +19,7 @@ from r1zero.types import Segment
 
 # Largest difference of a logit from the model's own forward, relative to the largest logit.
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 6e-2, torch.float16: 1e-2}
+_KEY = "model.path"  # where most models stand in a recipe
 _QUANTIZED = 2  # times that for weights in 4 bits, which answer rounding with more: SmolLM2 in bf16 differs by 6.2e-2
 
 
@@ -32,13 +33,14 @@ def load_model(
     lora: Lora | None = None,
     quantization: Quantization = "none",
     seed: int = 0,
+    key: str = _KEY,
 ) -> tuple[Any, Any]:
     """A transformers causal LM that attends by our plans, and its tokenizer. `changes` are values of its config.
 
     `path` is a folder, a Hugging Face id, or the name of a model that `r1zero model list` shows. With `lora` new
     adapters, drawn from `seed`, are all that trains. A folder of adapters is loaded into the model they were made for,
-    and nothing of it trains. Raises UsageError when there is nothing to load, or when the family computes something
-    that we do not.
+    and nothing of it trains. Raises UsageError, which names `key`, when there is nothing to load, or when the family
+    computes something that we do not.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -46,7 +48,7 @@ def load_model(
     is_adapter = adapters.is_adapter(local)
     if is_adapter and lora is not None:
         raise UsageError(
-            f"model.path = '{path}': is a folder of adapters already; merge it first: r1zero model merge {path} FOLDER"
+            f"{key} = '{path}': is a folder of adapters already; merge it first: r1zero model merge {path} FOLDER"
         )
     base = fetch.resolve(adapters.base_of(Path(local))) if is_adapter else local
     options = quantize.loading_options(quantization, dtype, device)
@@ -58,12 +60,12 @@ def load_model(
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise UsageError(
-            f"model.path = '{path}': no such folder, and not a model the hub gives: {reason}; "
+            f"{key} = '{path}': no such folder, and not a model the hub gives: {reason}; "
             f"`r1zero model list` shows what r1zero brings"
         ) from None
     quantize.keep_differentiable(model)
     model = (model if options else model.to(device)).eval()
-    check_forward(model, path)
+    check_forward(model, path, key)
     if is_adapter:
         adapters.restore(model, Path(local))
     elif lora is not None:
@@ -96,7 +98,7 @@ def hidden_states(model: Any, token_ids: Tensor, positions: Tensor, plan: object
     return output.last_hidden_state[0]
 
 
-def check_forward(model: Any, path: str) -> None:
+def check_forward(model: Any, path: str, key: str = _KEY) -> None:
     """Compare our packed logits with the model's own on a small pack, then leave our attention switched on.
 
     A family with another kind of attention, position or output layer fails here, before a run has cost anything.
@@ -104,13 +106,16 @@ def check_forward(model: Any, path: str) -> None:
     check_pack(
         model,
         path,
+        key,
         own=lambda sequences: model(input_ids=sequences, use_cache=False).logits,
         ours=lambda hidden: lm_head(model).logits(hidden),
     )
 
 
 @torch.no_grad()
-def check_pack(model: Any, path: str, own: Callable[[Tensor], Tensor], ours: Callable[[Tensor], Tensor]) -> None:
+def check_pack(
+    model: Any, path: str, key: str, *, own: Callable[[Tensor], Tensor], ours: Callable[[Tensor], Tensor]
+) -> None:
     """Compare what a model makes of two sequences [2, 8] -> [2, 8, ...] with what we make of their hidden states
     [T, d] -> [T, ...] in a pack. Raises UsageError where they differ."""
     # a prompt of 4 tokens with two responses of 4: a model that ignored our plan would take it for one sequence of 12
@@ -124,10 +129,10 @@ def check_pack(model: Any, path: str, own: Callable[[Tensor], Tensor], ours: Cal
         hidden = hidden_states(model, token_ids, positions, PackPlan([Segment(0, 4, ((4, 4), (8, 4)))]))
         difference = (ours(hidden) - expected).abs().max() / expected.abs().max()
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
-        raise UsageError(f"model.path = '{path}': {type(model).__name__} is not supported: {error}") from error
+        raise UsageError(f"{key} = '{path}': {type(model).__name__} is not supported: {error}") from error
     if not difference <= _TOLERANCE[model.dtype] * (_QUANTIZED if quantize.quantized(model) else 1):
         raise UsageError(
-            f"model.path = '{path}': {type(model).__name__} is not supported: our forward differs from its own by "
+            f"{key} = '{path}': {type(model).__name__} is not supported: our forward differs from its own by "
             f"{difference:.1e} of the largest logit; its attention or output layer does something we do not"
         )
 

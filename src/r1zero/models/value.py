@@ -24,27 +24,6 @@ from r1zero.types import Batch, TokenValues
 _HEAD = frozenset({"score.weight", "score.bias"})
 
 
-def load_critic(
-    path: str,
-    *,
-    dtype: torch.dtype,
-    device: torch.device,
-    seed: int,
-    trust_remote_code: bool = False,
-    lora: Lora | None = None,
-) -> Any:
-    """`load_scorer` for the critic of a recipe."""
-    return load_scorer(
-        path,
-        "critic.path",
-        dtype=dtype,
-        device=device,
-        seed=seed,
-        trust_remote_code=trust_remote_code,
-        lora=lora,
-    )
-
-
 def load_scorer(
     path: str,
     key: str,
@@ -96,6 +75,7 @@ def load_scorer(
     check_pack(
         model,
         path,
+        key,
         own=lambda sequences: model.score(model.base_model(input_ids=sequences, use_cache=False).last_hidden_state),
         ours=lambda hidden: model.score(hidden).float(),
     )

@@ -86,6 +86,12 @@ class Trainer(Generic[Prediction]):
         self.model.train()
         return self._shares(batch, loss)[1]
 
+    @torch.no_grad()
+    def evaluate(self, batch: Batch, loss: Callable[[Prediction, Batch], TokenLoss]) -> dict[str, float]:
+        """The same shares of a pack that is not trained on."""
+        self.model.eval()
+        return self._shares(batch, loss)[1]
+
     def _shares(self, batch: Batch, loss: Callable[[Prediction, Batch], TokenLoss]) -> tuple[Tensor, dict[str, float]]:
         batch = to_device(batch, self.model.device)
         result = loss(self._predict(self.model, batch), batch)

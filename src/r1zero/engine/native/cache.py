@@ -8,14 +8,13 @@ Slots and rows are kept dense: when one is freed, the last moves into its place.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from r1zero.models.attention import PackPlan
+from r1zero.models.attention import PackPlan, added_mask
 from r1zero.types import Segment
 
 
@@ -110,10 +109,8 @@ class DecodePlan:
         self.complete = torch.equal(slots * self.members + self.place, expected)
         no_prompt = torch.arange(self.prompt, device=slots.device) >= prompt_lengths[slots, None]
         no_token = torch.arange(self.live, device=slots.device) > lengths[:, None]
-        self.no_prompt, self.no_token = (  # added to scores, [B, 1, 1, P] and [B, 1, 1, R]
-            torch.zeros(mask.shape, device=slots.device).masked_fill_(mask, -math.inf)[:, None, None]
-            for mask in (no_prompt, no_token)
-        )
+        self.no_prompt = added_mask(no_prompt)[:, None, None]  # [B, 1, 1, P]
+        self.no_token = added_mask(no_token)[:, None, None]  # [B, 1, 1, R]
         self.all_rows = torch.arange(self.rows, device=slots.device)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:

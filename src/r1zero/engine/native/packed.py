@@ -25,8 +25,7 @@ class PackedLinears:
     def __init__(self, model: nn.Module, head: LMHead) -> None:
         self.layers = [layer for layer in model.modules() if type(layer) is nn.Linear and _blockable(layer.weight)]
         self.plain_head = self.head = head
-        self._blocks: dict[int, Tensor] = {}  # by the address of the plain weight
-        self._packed: dict[int, int] = {}  # its version then
+        self._blocks: dict[int, tuple[int, Tensor]] = {}  # address of the plain weight -> its version then, blocks
 
     def refresh(self, rows: int) -> None:
         """Reorder the weights that have changed, for products with about `rows` rows. The old blocks are freed one by
@@ -35,25 +34,28 @@ class PackedLinears:
         if _blockable(self.plain_head.weight):
             weights.append(self.plain_head.weight)
         for weight in weights:
-            address = weight.data_ptr()
-            if self._packed.get(address) != weight._version:
-                self._blocks.pop(address, None)
-                with torch.inference_mode():
-                    self._blocks[address] = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows)
-                self._packed[address] = weight._version
-        blocks = self._blocks.get(self.plain_head.weight.data_ptr())
-        self.head = self.plain_head if blocks is None else replace(self.plain_head, product=partial(_product, blocks))
+            address, version = weight.data_ptr(), weight._version
+            if address in self._blocks and self._blocks[address][0] == version:
+                continue
+            self._blocks.pop(address, None)
+            with torch.inference_mode():
+                self._blocks[address] = version, torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows)
+        if _blockable(self.plain_head.weight):
+            self.head = replace(self.plain_head, product=partial(_product, self._of(self.plain_head.weight)))
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """The layers multiply by their blocks inside the context; outside nothing has changed."""
         for layer in self.layers:
-            vars(layer)["forward"] = partial(_forward, layer, self._blocks[layer.weight.data_ptr()])
+            vars(layer)["forward"] = partial(_forward, layer, self._of(layer.weight))
         try:
             yield
         finally:
             for layer in self.layers:
                 del vars(layer)["forward"]
+
+    def _of(self, weight: Tensor) -> Tensor:
+        return self._blocks[weight.data_ptr()][1]
 
 
 def _blockable(weight: Tensor) -> bool:
