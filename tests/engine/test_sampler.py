@@ -79,6 +79,19 @@ def test_filters(settings: dict[str, float], expected: set[int]) -> None:
     assert allowed(LOGITS[None], **settings) == expected
 
 
+@pytest.mark.parametrize("spread", [0.1, 1.0, 4.0])
+@pytest.mark.parametrize("top_p", [0.2, 0.9, 0.999])
+def test_the_nucleus_of_a_large_vocabulary(spread: float, top_p: float) -> None:
+    """The fewest tokens that hold `top_p`, found by sorting all of them in float64."""
+    logits = spread * torch.randn(1, 700, generator=torch.Generator().manual_seed(0))
+    probabilities = logits[0].double().softmax(-1)
+    ordered, tokens = probabilities.sort(descending=True)
+    count = int((ordered.cumsum(0) < top_p).sum()) + 1
+    mass = probabilities[tokens[:count]]
+    swept = {int(token) for token in tokens[:count][mass > 2 / 20_000]}  # the others may fall between two steps
+    assert swept <= allowed(logits, top_p=top_p) <= set(tokens[:count].tolist())
+
+
 def test_filtered_probabilities_are_renormalised() -> None:
     uniforms = (torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000
     tokens, _ = draw(LOGITS.expand(10_000, -1), uniforms, top_k=2)

@@ -63,8 +63,10 @@ class Encoder:
 
     def control_token(self, value: Any) -> str | None:
         """A control token inside a cell, wherever it is nested."""
+        if value is None or self._control is None:
+            return None
         if isinstance(value, str):
-            found = self._control.search(value) if self._control else None
+            found = self._control.search(value)
             return found.group() if found else None
         nested = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
         return next((found for item in nested if (found := self.control_token(item))), None)
@@ -156,8 +158,9 @@ def _plan(row: Row, handler: Handler, encoder: Encoder, reads: Sequence[str]) ->
     if row.error:
         raise BadRow(row.error)
     spans = handler.spans(row.columns)
-    if control := encoder.control_token([row.columns.get(name) for name in reads]):
-        raise BadRow(f"the text contains the control token '{control}'")
+    for name in reads:
+        if control := encoder.control_token(row.columns.get(name)):
+            raise BadRow(f"the text contains the control token '{control}'")
     for piece in (piece for span in spans for piece in span if isinstance(piece, str)):
         if "\0" in piece:
             raise BadRow("the text contains a NUL byte")

@@ -35,14 +35,23 @@ def _filtered(mass: Tensor, sampling: Sampling) -> Tensor:
     if 0 < sampling.top_k < mass.shape[1]:
         floor = mass.topk(sampling.top_k, dim=-1).values[:, -1:]
     if sampling.top_p < 1:
-        ordered = mass.where(mass >= floor, 0).sort(dim=-1, descending=True).values
-        before = ordered.cumsum(dim=-1) - ordered
-        inside = before < sampling.top_p * ordered.sum(dim=-1, keepdim=True)
-        smallest = ordered.where(inside, torch.inf).amin(dim=-1, keepdim=True)
-        floor = torch.maximum(floor, smallest)
+        floor = torch.maximum(floor, _nucleus_floor(mass.where(mass >= floor, 0), sampling.top_p))
     if sampling.min_p > 0:
         floor = floor.clamp(min=sampling.min_p)
     return mass if floor.max() == 0 else mass.where(mass >= floor, 0)
+
+
+def _nucleus_floor(mass: Tensor, top_p: float) -> Tensor:
+    """The smallest mass inside the nucleus, the fewest tokens that hold `top_p` of the total: [B, V] -> [B, 1].
+
+    Only tokens that can belong to it are sorted: all with less than (1 - top_p) total / V hold less than 1 - top_p
+    together, so the nucleus is complete without them.
+    """
+    total = mass.sum(dim=-1, keepdim=True)
+    candidates = int((mass >= (1 - top_p) * total / mass.shape[1]).sum(dim=-1).max())
+    ordered = mass.topk(candidates, dim=-1).values
+    inside = ordered.cumsum(dim=-1) - ordered < top_p * total
+    return ordered.where(inside, torch.inf).amin(dim=-1, keepdim=True)
 
 
 def _inverse(mass: Tensor, uniforms: Tensor) -> Tensor:
