@@ -170,6 +170,8 @@ def _answers(columns: Columns, names: Names, pairwise: bool) -> tuple[Message, .
 def _pick(value: Any, name: str, place: int | None) -> str:
     """The text of an answer. A list holds one answer, or in pairwise data the pair; of a chat it is the last turn; a
     dict is DAPO-Math-17k's `reward_model`."""
+    if isinstance(value, str):
+        return filled(value, name)
     if isinstance(value, Mapping):
         if "ground_truth" not in value:
             raise BadRow(f"column '{name}' is a dict without ground_truth")

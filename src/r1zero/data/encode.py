@@ -1,8 +1,7 @@
 """Rows to token fields, a chunk at a time: the part of `prepare` that runs in worker processes.
 
 Nothing here needs torch or transformers: a worker holds the tokenizer's Rust core, a handler and the rows of a chunk.
-All texts of a chunk go to the tokenizer in one call; pieces that repeat from row to row (system turns, questions of a
-pair) are tokenised once.
+Pieces that repeat from row to row (system turns, questions of a pair) are tokenised once.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from r1zero.data.handlers import IGNORED, MASK, Fields, Handler, Span
 from r1zero.data.rows import Row
 
 _CACHED_PIECES = 4096
+_BATCH = 128  # texts of one call: what the tokenizer makes of them is freed while it is still in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +81,11 @@ class Encoder:
             if isinstance(piece, str) and piece and piece not in self._cache
         )
         texts = list(new)
-        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        known: dict[Piece, np.ndarray] = {
-            **self._special,
-            **self._cache,
-            **{text: np.array(encoding.ids, np.int32) for text, encoding in zip(texts, encodings, strict=True)},
-            "": _NONE,
-        }
+        known: dict[Piece, np.ndarray] = {**self._special, **self._cache, "": _NONE}
+        for start in range(0, len(texts), _BATCH):
+            batch = texts[start : start + _BATCH]
+            encodings = self._tokenizer.encode_batch_fast(batch, add_special_tokens=False)
+            known |= zip(batch, (np.array(encoding.ids, np.int32) for encoding in encodings), strict=True)
         ids = [[_join([known[piece] for piece in span]) for span in spans] for spans in rows]
         self._remember(rows)
         return ids

@@ -123,15 +123,18 @@ class Instruction:
         return [*spans[:-1], (*spans[-1], EOS)] if self.append_eod else spans
 
     def assemble(self, ids: Sequence[Ids]) -> Fields:
+        input_ids = np.concatenate(ids)
+        labels = input_ids.copy()
         first = len(ids) - 1 if self.last_only else 0
-        labels = [
-            span if place % 2 and place >= first else np.full(len(span), IGNORED, np.int32)
-            for place, span in enumerate(ids)
-        ]
-        if self.format.efficient_eos:  # the token after an answer teaches the end that the format does not write
-            for place in range(max(2, first + 1), len(ids), 2):
-                labels[place][:1] = _end_of(ids)
-        return {"input_ids": np.concatenate(ids), "labels": np.concatenate(labels)}
+        start = 0
+        for place, span in enumerate(ids):
+            end = start + len(span)
+            if place % 2 == 0 or place < first:
+                labels[start:end] = IGNORED
+            if self.format.efficient_eos and place % 2 == 0 and place > first and len(span):
+                labels[start] = _end_of(ids)  # the token after an answer teaches the end that the format does not write
+            start = end
+        return {"input_ids": input_ids, "labels": labels}
 
 
 @dataclass(frozen=True, slots=True)
