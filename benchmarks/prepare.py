@@ -34,7 +34,7 @@ from typing import Any
 from results import save
 from tokenizers import Tokenizer
 
-from r1zero.data.formats import ChatFormat, Special, load_format
+from r1zero.data.chat.formats import ChatFormat, Special, load_format
 from r1zero.types import Message
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
@@ -101,7 +101,7 @@ def prepare(folder: Path, source: Path, case: dict[str, Any], workers: int) -> d
 def measured(recipe_file: str) -> None:
     """The command in this process, and what it took: seconds, CPU seconds, counts, peak memory of processes in MB."""
     from r1zero.config import PrepareRecipe, load
-    from r1zero.data import prepare as command
+    from r1zero.data.prepare import run as command
     from r1zero.models.tokenizer import load_tokenizer
 
     recipe = load(PrepareRecipe, recipe_file)

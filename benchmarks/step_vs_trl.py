@@ -22,9 +22,9 @@ from worker import Worker, middle, take_turns
 
 from r1zero import device
 from r1zero.config import Recipe, load
-from r1zero.data import sources
 from r1zero.data.problems import to_problems
 from r1zero.data.prompts import renderer, to_prompts
+from r1zero.data.read import sources
 from r1zero.models import fetch
 
 HERE = Path(__file__).parent

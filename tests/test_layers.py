@@ -67,6 +67,14 @@ def test_imports_point_downward(path: Path) -> None:
             )
 
 
+@pytest.mark.parametrize(("folder", "below"), [("read", ()), ("chat", ("read",)), ("curation", ())])
+def test_folders_of_data_know_only_those_below(folder: str, below: tuple[str, ...]) -> None:
+    allowed = tuple(f"r1zero.data.{name}" for name in (folder, *below))
+    for path in (SRC / "data" / folder).glob("*.py"):
+        found = [name for name in _imports(path) if name.startswith("r1zero.data")]
+        assert all(name.startswith(allowed) for name in found), f"{path.name} imports {found}"
+
+
 def test_only_device_py_names_devices() -> None:
     for path in FILES:
         if path.name == "device.py":

@@ -13,11 +13,11 @@ from r1zero import config, seeds
 from r1zero.algorithms import Algorithm
 from r1zero.algorithms import build as build_algorithm
 from r1zero.checkpoint.folder import RunFolder
-from r1zero.data import sources
 from r1zero.data.curation import duplicates
 from r1zero.data.mixing import Mixture
 from r1zero.data.problems import Rejected, to_problems
 from r1zero.data.prompts import Renderer, renderer, to_prompts
+from r1zero.data.read import sources
 from r1zero.device import Device
 from r1zero.engine.base import RolloutEngine
 from r1zero.engine.native import NativeEngine

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from r1zero.data.sources import Row
+from r1zero.data.read.sources import Row
 from r1zero.errors import UsageError, suggest
 from r1zero.rewards.catalog import verifier
 from r1zero.rewards.pool import ScorerPool

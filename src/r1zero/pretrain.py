@@ -8,8 +8,8 @@ from r1zero import objectives, tune
 from r1zero.checkpoint import rng
 from r1zero.checkpoint.folder import RunFolder
 from r1zero.config import Objective, PretrainRecipe, Source
-from r1zero.data import sources
 from r1zero.data.problems import Rejected
+from r1zero.data.read import sources
 from r1zero.data.tokens import Placed
 from r1zero.data.training_set import Limit, TrainingSet
 from r1zero.device import Device

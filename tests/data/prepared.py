@@ -10,7 +10,7 @@ from typing import Any
 
 from r1zero.config import PrepareRecipe, load
 from r1zero.data.indexed import IndexedDataset
-from r1zero.data.prepare import Prepared, prepare
+from r1zero.data.prepare.run import Prepared, prepare
 from r1zero.models.fetch import TINY
 
 SPECIAL = ["<|im_start|>", "<|im_end|>", "<s>", "</s>"]

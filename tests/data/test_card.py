@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from r1zero.data.card import Card, InputFile, Removed, Sample, hash_file, histogram, quantiles, table, write_card
-from r1zero.data.knapsack import fill
+from r1zero.data.prepare.knapsack import fill
 
 
 def test_quantiles_are_exact() -> None:

@@ -9,8 +9,8 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer
 
-from r1zero.data.cuts import cut
-from r1zero.data.formats import BOS, EOS, ChatFormat, Piece, format_names, load_format
+from r1zero.data.chat.cuts import cut
+from r1zero.data.chat.formats import BOS, EOS, ChatFormat, Piece, format_names, load_format
 from r1zero.models.fetch import TINY
 from r1zero.types import Message
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from r1zero.data.cells import BadRow
-from r1zero.data.formats import ChatFormat, Special, format_names, load_format
+from r1zero.data.chat.formats import ChatFormat, Special, format_names, load_format
+from r1zero.data.read.cells import BadRow
 from r1zero.errors import UsageError
 from r1zero.models import fetch
 from r1zero.models.tokenizer import load_tokenizer

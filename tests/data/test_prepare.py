@@ -17,9 +17,9 @@ import pyarrow.parquet
 import pytest
 
 from r1zero.config import PrepareRecipe, load
-from r1zero.data import workers
 from r1zero.data.indexed import IndexedDataset
-from r1zero.data.readers import file_chunks
+from r1zero.data.prepare import workers
+from r1zero.data.read.readers import file_chunks
 from r1zero.errors import UsageError
 
 from ..recipes import r1zero
@@ -65,7 +65,7 @@ def test_several_inputs_and_max_samples(tmp_path: Path) -> None:
 
 
 def test_worker_processes_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("r1zero.data.rows.CHUNK_ROWS", 3)  # many chunks on the way
+    monkeypatch.setattr("r1zero.data.read.rows.CHUNK_ROWS", 3)  # many chunks on the way
     rows = [*ROWS, b"broken", {"text": ""}]
     run(tmp_path, rows, max_bad_fraction=1, **TEXT)
     one = everything(tmp_path)
@@ -190,8 +190,8 @@ def test_too_many_bad_rows_stop_and_leave_nothing(tmp_path: Path) -> None:
 
 
 def test_too_many_bad_rows_stop_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("r1zero.data.prepare._CHECK_AFTER", 10)
-    monkeypatch.setattr("r1zero.data.rows.CHUNK_ROWS", 10)
+    monkeypatch.setattr("r1zero.data.prepare.run._CHECK_AFTER", 10)
+    monkeypatch.setattr("r1zero.data.read.rows.CHUNK_ROWS", 10)
     rows = [{"text": ""}] * 20 + [{"text": "x"}] * 1000
     assert ": 10 of 10 rows are bad, more than max_bad_fraction = 0.05;" in error(tmp_path, rows, **TEXT)
 
@@ -233,9 +233,9 @@ def test_files_that_cannot_be_read_at_all(tmp_path: Path, name: str, content: st
 
 def test_lines_of_all_lengths_keep_their_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of lines against Python's own reading of lines."""
-    monkeypatch.setattr("r1zero.data.rows.CHUNK_BYTES", 64)
-    monkeypatch.setattr("r1zero.data.rows.CHUNK_ROWS", 3)
-    monkeypatch.setattr("r1zero.data.readers.MAX_ROW_BYTES", 300)
+    monkeypatch.setattr("r1zero.data.read.rows.CHUNK_BYTES", 64)
+    monkeypatch.setattr("r1zero.data.read.rows.CHUNK_ROWS", 3)
+    monkeypatch.setattr("r1zero.data.read.readers.MAX_ROW_BYTES", 300)
     lengths = [5, 0, 1, 301, 300, 299, 2000, 64, 63, 65, 0, 0, 0, 0, 128, 500, 301]
     for end in (b"", b"\n", b"\r\n"):
         lines = [b"x" * length for length in lengths]
@@ -297,7 +297,7 @@ GROWTH = """
 import gc, sys
 from pathlib import Path
 from r1zero.config import PrepareRecipe, load
-from r1zero.data.prepare import prepare
+from r1zero.data.prepare.run import prepare
 from r1zero.models.tokenizer import load_tokenizer
 
 def kilobytes(name):
@@ -387,7 +387,7 @@ def test_killed_while_renaming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     class Killed(BaseException):
         pass
 
-    from r1zero.data import outputs
+    from r1zero.data.prepare import outputs
 
     real, renames = outputs.os.replace, []
 

@@ -25,7 +25,7 @@ def command(
 ) -> None:
     """Grade a file of responses; prints verdicts, disagreements and the slowest items."""
     from r1zero.config import Rewards, Source
-    from r1zero.data import sources
+    from r1zero.data.read import sources
     from r1zero.device import usable_cores
     from r1zero.grade import grade, report, to_items
     from r1zero.log import Progress

@@ -15,8 +15,8 @@ def command(
     """Tokenise raw files for training: Megatron indexed datasets, Parquet or Arrow, with a data card."""
     from r1zero.config import PrepareRecipe, load
     from r1zero.data.card import table
-    from r1zero.data.merge import merge
-    from r1zero.data.prepare import prepare
+    from r1zero.data.prepare.merge import merge
+    from r1zero.data.prepare.run import prepare
     from r1zero.log import duration, log
     from r1zero.models.tokenizer import load_tokenizer
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from r1zero.data.cells import BadRow
-from r1zero.data.formats import BOS, EOS, Piece
+from r1zero.data.chat.formats import BOS, EOS, Piece
 from r1zero.data.handlers import IGNORED, MASK, Fields, Handler, Span
-from r1zero.data.rows import Row
+from r1zero.data.read.cells import BadRow
+from r1zero.data.read.rows import Row
 
 _CACHED_PIECES = 4096
 _BATCH = 128  # texts of one call: what the tokenizer makes of them is freed while it is still in the processor's cache

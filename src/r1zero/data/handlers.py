@@ -19,10 +19,10 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from r1zero.data import dialogues
-from r1zero.data.cells import BadRow, column, filled, text
-from r1zero.data.dialogues import Columns, Names, Reader
-from r1zero.data.formats import EOS, ChatFormat, Piece, Turn
+from r1zero.data.chat import dialogues
+from r1zero.data.chat.dialogues import Columns, Names, Reader
+from r1zero.data.chat.formats import EOS, ChatFormat, Piece, Turn
+from r1zero.data.read.cells import BadRow, column, filled, text
 from r1zero.errors import UsageError, suggest
 from r1zero.types import Message
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from r1zero.config import Source
-from r1zero.data.cells import BadRow, column, filled, messages, text
-from r1zero.data.rows import Row
+from r1zero.data.read.cells import BadRow, column, filled, messages, text
+from r1zero.data.read.rows import Row
 from r1zero.errors import UsageError, suggest
 from r1zero.types import Message, Problem
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from r1zero.config import Data
-from r1zero.data.cells import BadRow
-from r1zero.data.formats import ChatFormat, Special, format_names, load_format
+from r1zero.data.chat.formats import ChatFormat, Special, format_names, load_format
+from r1zero.data.chat.templates import load_template, render_chat, template_names
 from r1zero.data.problems import Rejected
-from r1zero.data.templates import load_template, render_chat, template_names
+from r1zero.data.read.cells import BadRow
 from r1zero.errors import UsageError
 from r1zero.types import Message, Problem, Prompt
 

@@ -17,15 +17,16 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from r1zero import config
-from r1zero.data import dialogues, sources
-from r1zero.data.cells import BadRow, column, filled, text
+from r1zero.data.chat import dialogues
 from r1zero.data.chats import encoder, open_chat
 from r1zero.data.encode import Encoder, encode_rows, fields_of
 from r1zero.data.handlers import IGNORED, Fields, Handler, Instruction, Pairwise, Pretraining
 from r1zero.data.indexed import IndexedDataset
 from r1zero.data.judged import judged_ids, judged_steps
 from r1zero.data.problems import Rejected
-from r1zero.data.rows import Row
+from r1zero.data.read import sources
+from r1zero.data.read.cells import BadRow, column, filled, text
+from r1zero.data.read.rows import Row
 from r1zero.errors import UsageError, suggest
 from r1zero.types import Message
 

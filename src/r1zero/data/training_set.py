@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from r1zero.data.cells import BadRow
 from r1zero.data.handlers import Fields
 from r1zero.data.problems import Rejected
+from r1zero.data.read.cells import BadRow
 from r1zero.data.tokens import Placed
 from r1zero.types import Sample
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from r1zero import config
-from r1zero.data.cells import BadRow
 from r1zero.data.handlers import Fields
+from r1zero.data.read.cells import BadRow
 from r1zero.errors import UsageError
 from r1zero.objectives.base import Objective, pairs, sums, to_tokens
 from r1zero.objectives.sft import answers

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from r1zero import config
-from r1zero.data.cells import BadRow
 from r1zero.data.handlers import Fields
+from r1zero.data.read.cells import BadRow
 from r1zero.objectives.base import Objective, sample
 from r1zero.objectives.sft import next_token
 from r1zero.types import Sample

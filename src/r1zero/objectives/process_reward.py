@@ -7,8 +7,8 @@ import numpy as np
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from r1zero import config
-from r1zero.data.cells import BadRow
 from r1zero.data.handlers import Fields
+from r1zero.data.read.cells import BadRow
 from r1zero.objectives.base import Objective, judged
 from r1zero.types import Batch, Sample, TokenLoss, TokenValues
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from r1zero import config
 from r1zero.algorithms.losses import negative_log_likelihood
-from r1zero.data.cells import BadRow
 from r1zero.data.handlers import IGNORED, Fields
+from r1zero.data.read.cells import BadRow
 from r1zero.objectives.base import Objective, sample
 from r1zero.types import Batch, Sample, TokenLogprobs, TokenLoss
 

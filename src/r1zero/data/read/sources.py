@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 
 from r1zero.config import Source
-from r1zero.data.arithmetic import TASKS
-from r1zero.data.readers import READERS, file_chunks, folder_files
-from r1zero.data.rows import Chunk, Row, in_chunks
+from r1zero.data.read.arithmetic import TASKS
+from r1zero.data.read.readers import READERS, file_chunks, folder_files
+from r1zero.data.read.rows import Chunk, Row, in_chunks
 from r1zero.errors import UsageError, suggest
 
 

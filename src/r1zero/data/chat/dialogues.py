@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from r1zero.data.cells import BadRow, column, filled, messages, text
+from r1zero.data.read.cells import BadRow, column, filled, messages, text
 from r1zero.errors import UsageError, suggest
 from r1zero.types import Message
 

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 
 from r1zero.data.encode import Encoded, Encoder, encode_rows
 from r1zero.data.handlers import Handler
-from r1zero.data.rows import Chunk
+from r1zero.data.read.rows import Chunk
 from r1zero.errors import UsageError
 
 _AHEAD = 2  # chunks waiting per worker

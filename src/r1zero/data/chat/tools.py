@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from r1zero.data.cells import BadRow
+from r1zero.data.read.cells import BadRow
 
 Style = Literal["default", "qwen"]
 _THOUGHT = re.compile(r"<think>.*</think>", re.DOTALL)

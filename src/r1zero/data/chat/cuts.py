@@ -16,7 +16,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from r1zero.data.formats import SHAPES, ChatFormat, Piece
+from r1zero.data.chat.formats import SHAPES, ChatFormat, Piece
 
 _CONTENT = "{content}"
 _NORMALIZERS = {"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Sequence"}

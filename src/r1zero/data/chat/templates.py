@@ -9,7 +9,7 @@ from typing import Protocol
 
 import yaml
 
-from r1zero.data.formats import format_names
+from r1zero.data.chat.formats import format_names
 from r1zero.errors import UsageError, suggest
 from r1zero.types import Message
 

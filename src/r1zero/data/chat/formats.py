@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeAlias
 
 import yaml
 
-from r1zero.data.cells import BadRow
-from r1zero.data.tools import call_text, list_tools, parse_calls
+from r1zero.data.chat.tools import call_text, list_tools, parse_calls
+from r1zero.data.read.cells import BadRow
 from r1zero.errors import UsageError, suggest
 from r1zero.types import Message
 

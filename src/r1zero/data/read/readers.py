@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from r1zero.data import json_rows, rows
-from r1zero.data.rows import MAX_ROW_BYTES, Chunk, Parsed, Row, in_chunks
+from r1zero.data.read import json_rows, rows
+from r1zero.data.read.rows import MAX_ROW_BYTES, Chunk, Parsed, Row, in_chunks
 from r1zero.errors import UsageError
 
 

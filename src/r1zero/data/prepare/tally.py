@@ -14,7 +14,7 @@ import numpy as np
 from r1zero.data.card import Removed, Sample
 from r1zero.data.encode import Encoded, Rejection
 from r1zero.data.handlers import IGNORED, MASK, Fields
-from r1zero.data.workers import Done
+from r1zero.data.prepare.workers import Done
 from r1zero.errors import UsageError
 
 _TOO_LONG = "too long for seq_length"

@@ -23,17 +23,17 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from r1zero.config import PrepareRecipe, Source
-from r1zero.data import sources
 from r1zero.data.card import Card, InputFile, hash_file
-from r1zero.data.cuts import cut
+from r1zero.data.chat.cuts import cut
+from r1zero.data.chat.formats import ChatFormat, load_format
 from r1zero.data.encode import fields_of
-from r1zero.data.formats import ChatFormat, load_format
 from r1zero.data.handlers import Fields, Handler, kind_of, make_handler
-from r1zero.data.knapsack import Packer
-from r1zero.data.outputs import FieldData, MegatronSink, Sink, Staging, TableSink, finished
-from r1zero.data.rows import Chunk, in_chunks
-from r1zero.data.tally import Tally, quarantine
-from r1zero.data.workers import Job, encode_all
+from r1zero.data.prepare.knapsack import Packer
+from r1zero.data.prepare.outputs import FieldData, MegatronSink, Sink, Staging, TableSink, finished
+from r1zero.data.prepare.tally import Tally, quarantine
+from r1zero.data.prepare.workers import Job, encode_all
+from r1zero.data.read import sources
+from r1zero.data.read.rows import Chunk, in_chunks
 from r1zero.device import usable_cores
 from r1zero.errors import UsageError
 from r1zero.log import Progress, log

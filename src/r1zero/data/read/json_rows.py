@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from r1zero.data.rows import MAX_ROW_BYTES, Row
+from r1zero.data.read.rows import MAX_ROW_BYTES, Row
 from r1zero.errors import UsageError
 
 _MAX_ITEM = 8 * MAX_ROW_BYTES  # of a list: what has no end by then has none

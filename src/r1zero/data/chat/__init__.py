@@ -1,0 +1,1 @@
+"""How a dialogue becomes text: chat formats, templates, tools."""

@@ -1,0 +1,1 @@
+"""`r1zero prepare`: rows to token files, through worker processes, complete or absent."""
