@@ -34,13 +34,17 @@ def start(arguments: argparse.Namespace, model: str) -> list[Worker]:
         "hf": [sys.executable, str(HERE / "peers" / "hf_rollouts.py")],
     }
     threads = arguments.threads
-    return [Worker(name, [*command, model, str(threads)], threads) for name, command in commands.items() if command[0]]
+    chosen = {name: commands[name] for name in arguments.engines if commands[name][0]}
+    return [Worker(name, [*command, model, str(threads)], threads) for name, command in chosen.items()]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="GSM8K's training problems as JSONL")
     parser.add_argument("--vllm-python", help="python of the environment that has vLLM; without it vLLM is left out")
+    parser.add_argument(
+        "--engines", nargs="+", default=["r1zero", "vllm", "hf"], help="a peer that takes too long can rest"
+    )
     parser.add_argument("--sequences", type=int, nargs="+", default=[8, 64, 256])
     parser.add_argument("--new-tokens", type=int, nargs="+", default=[128, 512])
     parser.add_argument("--samples", type=int, nargs="+", default=[1, 8], help="per prompt")
