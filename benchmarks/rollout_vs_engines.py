@@ -42,9 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="GSM8K's training problems as JSONL")
     parser.add_argument("--vllm-python", help="python of the environment that has vLLM; without it vLLM is left out")
-    parser.add_argument(
-        "--engines", nargs="+", default=["r1zero", "vllm", "hf"], help="a peer that takes too long can rest"
-    )
+    parser.add_argument("--engines", nargs="+", default=["r1zero", "vllm", "hf"])
     parser.add_argument("--sequences", type=int, nargs="+", default=[8, 64, 256])
     parser.add_argument("--new-tokens", type=int, nargs="+", default=[128, 512])
     parser.add_argument("--samples", type=int, nargs="+", default=[1, 8], help="per prompt")
