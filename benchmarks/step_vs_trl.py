@@ -31,6 +31,7 @@ HERE = Path(__file__).parent
 RECIPE = "r1_zero_smollm2_gsm8k"
 SETTINGS = [
     "rollout.max_new_tokens=128",
+    "trainer.tokens_per_pack=1024",
     "algorithm.kl=null",
     f'rewards.verifier_function=["{HERE / "parity.py"}:even_length"]',
     "rewards.verifier_weight=[1.0]",
