@@ -209,7 +209,8 @@ def load_policy(recipe: config.Recipe, device: Device) -> Policy:
 
 
 def build_engine(recipe: config.Recipe, policy: Policy) -> RolloutEngine:
-    return NativeEngine(policy.model, policy.tokenizer, kv_cache_gib=recipe.rollout.kv_cache_gib)
+    settings = recipe.rollout
+    return NativeEngine(policy.model, policy.tokenizer, kv_cache_gib=settings.kv_cache_gib, compiled=settings.compile)
 
 
 def build_evaluator(recipe: config.Recipe, policy: Policy, folder: RunFolder, pool: Scorer) -> Evaluator:

@@ -209,7 +209,7 @@ def student(recipe: config.TuningRecipe, model: Any, tokenizer: Any) -> Student:
         )
     stop = stop_strings(recipe.data.template, recipe.data.templates_file)
     return Student(
-        engine=NativeEngine(model, tokenizer, kv_cache_gib=settings.kv_cache_gib),
+        engine=NativeEngine(model, tokenizer, kv_cache_gib=settings.kv_cache_gib, compiled=settings.compile),
         sampling=sampling_of(settings, n=1, stop=stop, model=model, tokenizer=tokenizer),
         decode=partial(tokenizer.decode, skip_special_tokens=True),
     )

@@ -188,6 +188,9 @@ class Rollout(Section):
     """Stop strings beside the template's own; the text that matched stays in the response."""
     kv_cache_gib: float = Field(default=2.0, gt=0)
     """Memory for keys and values; what does not fit waits its turn."""
+    compile: bool = False
+    """Run the model's layers through torch.compile while sampling: for accelerators. Needs Triton there, a C++ compiler
+    on CPU, and seconds to minutes before the first token."""
 
 
 class Logging(Section):

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from r1zero import seeds
 from r1zero.engine.native.cache import Cache, DecodePlan, PrefillPlan, Shape
+from r1zero.engine.native.compiled import CompiledLayers
 from r1zero.engine.native.packed import PackedLinears
 from r1zero.engine.native.sampler import sample
 from r1zero.errors import UsageError
@@ -61,11 +62,13 @@ class _Group:
 
 
 class NativeEngine:
-    """Samples from a model prepared by `models.load`. Weights that share the model's storage need no copy."""
+    """Samples from a model prepared by `models.load`. Weights that share the model's storage need no copy. Layers run
+    compiled, with plain weights, or as they are, with weights packed for the processor."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, kv_cache_gib: float) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, kv_cache_gib: float, compiled: bool = False) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.kv_cache_gib = kv_cache_gib
+        self._compiled = CompiledLayers(model) if compiled else None
         self.version = 0
         self._cache: Cache | None = None
         self._linears: PackedLinears | None = None
@@ -81,9 +84,10 @@ class NativeEngine:
             self._cache = None  # free the old one first
             self._cache = Cache(shape)
         if self._linears is None:
-            self._linears = PackedLinears(self.model, lm_head(self.model))
+            self._linears = PackedLinears(self.model, lm_head(self.model), layers=self._compiled is None)
         self._linears.refresh(shape.rows)
         self.model.eval()
+        layers = self._compiled or self._linears
         batch = _Batch(self, self._cache, self._linears, sampling)
         waiting = deque(_Group(index, prompt) for index, prompt in enumerate(prompts))
         while waiting or batch.rows:
@@ -91,7 +95,7 @@ class NativeEngine:
                 waiting.clear()
                 finished = batch.abort()
             else:
-                with torch.inference_mode(), self._linears.in_use():
+                with torch.inference_mode(), layers.in_use():
                     finished = batch.admit(waiting) if waiting else []
                     finished += batch.decode() if batch.rows else []
             for group in finished:

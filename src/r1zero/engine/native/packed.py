@@ -22,8 +22,9 @@ from r1zero.models.head import LMHead
 class PackedLinears:
     """The blocked weights of a model's linear layers and of its head; of none where oneDNN does not do the products."""
 
-    def __init__(self, model: nn.Module, head: LMHead) -> None:
-        self.layers = [layer for layer in model.modules() if type(layer) is nn.Linear and _blockable(layer.weight)]
+    def __init__(self, model: nn.Module, head: LMHead, *, layers: bool = True) -> None:
+        linears = [layer for layer in model.modules() if type(layer) is nn.Linear and _blockable(layer.weight)]
+        self.layers = linears if layers else []
         self.plain_head = self.head = head
         self._blocks: dict[int, tuple[int, Tensor]] = {}  # address of the plain weight -> its version then, blocks
 
