@@ -44,6 +44,7 @@ bench: setup
 bench-gpu: setup
 	$(BIN)/python benchmarks/decode_roofline.py --model qwen2.5-1.5b
 	$(BIN)/python benchmarks/decode_roofline.py --model qwen2.5-1.5b --rows 256
+	$(BIN)/python benchmarks/decode_roofline.py --model qwen2.5-1.5b --compile
 	$(BIN)/python benchmarks/train_roofline.py --models smollm2-135m qwen2.5-1.5b qwen2.5-7b
 
 clean:

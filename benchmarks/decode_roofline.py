@@ -57,6 +57,7 @@ def floor_bytes(model: Any, arguments: argparse.Namespace) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="smollm2-135m", help="a model by name, or qwen2.5-1.5b, qwen2.5-7b")
+    parser.add_argument("--compile", action="store_true", help="layers through torch.compile")
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--samples", type=int, default=8, help="per prompt")
     parser.add_argument("--prompt-tokens", type=int, default=150)
@@ -72,7 +73,7 @@ def main() -> None:
         1, model.config.vocab_size, (arguments.rows // arguments.samples, arguments.prompt_tokens), dtype=np.int32
     )
     prompts = [Prompt(problem=problem, token_ids=row) for row in ids]
-    engine = NativeEngine(model, None, kv_cache_gib=16)
+    engine = NativeEngine(model, None, kv_cache_gib=16, compiled=arguments.compile)
     sampling = Sampling(n=arguments.samples, max_new_tokens=arguments.new_tokens)
     own = seconds(lambda: list(engine.generate(prompts, sampling)), chosen, arguments.repeats)
     engine.sleep()
