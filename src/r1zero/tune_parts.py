@@ -13,6 +13,7 @@ from torch import Tensor
 from r1zero import config, objectives, seeds
 from r1zero.checkpoint.folder import RunFolder
 from r1zero.data.chats import stop_strings
+from r1zero.data.judged import can_pad, last_token
 from r1zero.data.tokens import Reading, read_fields
 from r1zero.data.training_set import Limit, TrainingSet
 from r1zero.device import Device
@@ -150,10 +151,8 @@ def load(recipe: config.TuningRecipe, objective: Objective, device: Device) -> t
 
 
 def set_padding(model: Any, tokenizer: Any) -> None:
-    """Let the saved classifier know its padding, if that is a token of its own: transformers scores the last token that
-    is not padding, and a text may well end with the end token."""
-    alone = tokenizer.pad_token_id is not None and tokenizer.pad_token_id != tokenizer.eos_token_id
-    model.config.pad_token_id = tokenizer.pad_token_id if alone else None
+    """Let the saved classifier know its padding, if that is a token of its own."""
+    model.config.pad_token_id = tokenizer.pad_token_id if can_pad(tokenizer) else None
 
 
 def prediction(
@@ -164,7 +163,7 @@ def prediction(
         return token_values
     if objective.head == "judgement":
         texts = objective.settings.good_token, objective.settings.bad_token
-        good, bad = (tokenizer(text, add_special_tokens=False)["input_ids"][-1] for text in texts)
+        good, bad = (last_token(tokenizer, text) for text in texts)
         if good == bad:
             raise UsageError(f"objective.bad_token = '{texts[1]}': ends with the same token as good_token")
         return partial(token_judgements, good=good, bad=bad)

@@ -71,6 +71,11 @@ class Encoder:
         nested = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
         return next((found for item in nested if (found := self.control_token(item))), None)
 
+    def refuse_control(self, value: Any) -> None:
+        """Raises BadRow for a cell with a control token."""
+        if control := self.control_token(value):
+            raise BadRow(f"the text contains the control token '{control}'")
+
     def encode(self, rows: Sequence[Sequence[Span]]) -> list[list[np.ndarray]]:
         """Ids of every span of every row."""
         new = dict.fromkeys(
@@ -157,8 +162,7 @@ def _plan(row: Row, handler: Handler, encoder: Encoder, reads: Sequence[str]) ->
         raise BadRow(row.error)
     spans = handler.spans(row.columns)
     for name in reads:
-        if control := encoder.control_token(row.columns.get(name)):
-            raise BadRow(f"the text contains the control token '{control}'")
+        encoder.refuse_control(row.columns.get(name))
     for piece in (piece for span in spans for piece in span if isinstance(piece, str)):
         if "\0" in piece:
             raise BadRow("the text contains a NUL byte")

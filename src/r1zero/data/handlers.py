@@ -251,11 +251,6 @@ _KINDS: dict[str, tuple[str, str]] = {  # handler name -> (kind, layout of a row
     "SharegptStylePairwiseHandler": ("pairwise", "sharegpt"),
     "AlpacaStyleProcessRewardHandler": ("process_reward", "alpaca"),
 }
-_LAYOUTS: dict[str, tuple[Reader, Names]] = {
-    "alpaca": (dialogues.alpaca, dialogues.ALPACA),
-    "sharegpt": (dialogues.sharegpt, dialogues.SHAREGPT),
-    "openai": (dialogues.sharegpt, dialogues.OPENAI),
-}
 HANDLER_NAMES = tuple(_KINDS)
 
 
@@ -280,7 +275,7 @@ def make_handler(
     """A handler by name. `placeholder` is the process reward's text and its token. Raises UsageError."""
     kind = kind_of(name)
     layout = _KINDS[name][1]
-    read, defaults = _LAYOUTS.get(layout, _LAYOUTS["alpaca"])
+    read, defaults = dialogues.LAYOUTS.get(layout, dialogues.LAYOUTS["alpaca"])
     names = dialogues.resolve_names(defaults, map_keys)
     if kind == "pretraining":
         keys = tuple(json_keys) if layout == "text" else ("text",)

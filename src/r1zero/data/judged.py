@@ -32,3 +32,14 @@ def judged_steps(
         ids += tokenizer(step + mark, add_special_tokens=False)["input_ids"]
         ends.append(len(ids) - 1)
     return ids, ends
+
+
+def last_token(tokenizer: Any, text: str) -> int:
+    """The last token of a word that is a judgement: some tokenizers put a mark of the word's beginning before it."""
+    return int(tokenizer(text, add_special_tokens=False)["input_ids"][-1])
+
+
+def can_pad(tokenizer: Any) -> bool:
+    """Whether there is a token for padding alone. One that is the end token too would look like a text's end, and
+    transformers' classifiers score the last token that is not padding."""
+    return tokenizer.pad_token_id is not None and tokenizer.pad_token_id != tokenizer.eos_token_id

@@ -22,7 +22,7 @@ from r1zero.data.chats import encoder, open_chat
 from r1zero.data.encode import Encoder, encode_rows, fields_of
 from r1zero.data.handlers import IGNORED, Fields, Handler, Instruction, Pairwise, Pretraining
 from r1zero.data.indexed import IndexedDataset
-from r1zero.data.judged import judged_ids, judged_steps
+from r1zero.data.judged import judged_ids, judged_steps, last_token
 from r1zero.data.problems import Rejected
 from r1zero.data.read import sources
 from r1zero.data.read.cells import BadRow, column, filled, text
@@ -33,15 +33,10 @@ from r1zero.types import Message
 Kind: TypeAlias = Literal["answers", "pairs", "judged_pairs", "judged_steps", "text"]
 Placed: TypeAlias = tuple[int, Fields]  # line or index of a row, and its fields
 
-_DIALOGUES: dict[str, tuple[dialogues.Reader, dialogues.Names]] = {
-    "alpaca": (dialogues.alpaca, dialogues.ALPACA),
-    "sharegpt": (dialogues.sharegpt, dialogues.SHAREGPT),
-    "openai": (dialogues.sharegpt, dialogues.OPENAI),
-}
 _LAYOUTS: dict[Kind, tuple[str, ...]] = {
-    "answers": (*_DIALOGUES, "prepared"),
-    "pairs": (*_DIALOGUES, "prepared"),
-    "judged_pairs": (*_DIALOGUES, "prepared"),
+    "answers": (*dialogues.LAYOUTS, "prepared"),
+    "pairs": (*dialogues.LAYOUTS, "prepared"),
+    "judged_pairs": (*dialogues.LAYOUTS, "prepared"),
     "judged_steps": ("steps", "prepared"),
     "text": ("text", "prepared"),
 }
@@ -108,7 +103,7 @@ def _handler(rows: config.Rows, reading: Reading) -> tuple[Handler, Encoder]:
         return handler, encoder(tokenizer, tokenizer.eos_token)
     last_only = reading.objective.learn == "last_answer"
     chat, encoder_ = open_chat(data.template, data.templates_file, tokenizer, last_only=last_only)
-    read, defaults = _DIALOGUES[rows.layout]
+    read, defaults = dialogues.LAYOUTS[rows.layout]
     names = dialogues.resolve_names(defaults, rows.columns, "columns")
     if reading.kind == "pairs":
         return Pairwise(chat, read, names), encoder_
@@ -140,7 +135,7 @@ def _each(raw: Iterator[Row], rows: config.Rows, make: Maker) -> tuple[list[Plac
 
 def _judged_pairs(rows: config.Rows, reading: Reading) -> Maker:
     """Both answers as `judged.judged_ids` shows them to a reward model."""
-    read, defaults = _DIALOGUES[rows.layout]
+    read, defaults = dialogues.LAYOUTS[rows.layout]
     margin = rows.columns.get("margin")
     columns_ = {name: value for name, value in rows.columns.items() if name != "margin"}
     names = dialogues.resolve_names(defaults, columns_, "columns")
@@ -148,7 +143,7 @@ def _judged_pairs(rows: config.Rows, reading: Reading) -> Maker:
 
     def make(columns: Mapping[str, Any]) -> Fields:
         chat = read(columns, names, True)
-        _refuse_control(control, [turn.content for turn in (*chat.turns, *chat.answers)])
+        control.refuse_control([turn.content for turn in (*chat.turns, *chat.answers)])
         turns = [*([Message("system", chat.system)] if chat.system else []), *chat.turns]
         chosen, rejected = (_ids(judged_ids(reading.tokenizer, turns, answer.content)) for answer in chat.answers)
         wanted = _number(column(columns, margin), margin) if margin else 0.0
@@ -173,7 +168,7 @@ def _steps(rows: config.Rows, reading: Reading) -> Maker:
         if not isinstance(steps, list) or not isinstance(labels, list) or not steps or len(steps) != len(labels):
             raise BadRow(f"columns '{names['steps']}' and '{names['labels']}' must be lists of one length")
         texts = [filled(step, names["steps"]).strip() for step in steps]
-        _refuse_control(control, [prompt, *texts])
+        control.refuse_control([prompt, *texts])
         turns = [Message("user", prompt)]
         ids, ends = judged_steps(reading.tokenizer, turns, texts, reading.objective.step_mark)
         judgements = np.full(len(ids), np.nan, dtype=np.float32)
@@ -181,11 +176,6 @@ def _steps(rows: config.Rows, reading: Reading) -> Maker:
         return {"input_ids": _ids(ids), "judgements": judgements}
 
     return make
-
-
-def _refuse_control(encoder_: Encoder, texts: list[str]) -> None:
-    if control := encoder_.control_token(texts):
-        raise BadRow(f"the text contains the control token '{control}'")
 
 
 def _probability(value: Any, name: str) -> float:
@@ -263,10 +253,7 @@ def _converter(reading: Reading) -> Callable[[Fields], Fields]:
         raise UsageError(
             "layout = 'prepared': says with tokens which steps are good; name them as objective.good_token"
         )
-    good, bad = (
-        tokenizer(token, add_special_tokens=False)["input_ids"][-1]
-        for token in (objective.good_token, objective.bad_token)
-    )
+    good, bad = (last_token(tokenizer, text) for text in (objective.good_token, objective.bad_token))
 
     def judgements(fields: Fields) -> Fields:
         labels = fields["labels"]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from r1zero import config
-from r1zero.data.judged import judged_ids, judged_steps
+from r1zero.data.judged import can_pad, judged_ids, judged_steps, last_token
 from r1zero.device import Device
 from r1zero.errors import UsageError
 from r1zero.models import fetch
@@ -88,8 +88,10 @@ class ProcessModel:
         )
         if not causal and model.config.num_labels > 2:
             raise UsageError(f"{where}: has {model.config.num_labels} labels; a process reward model has one or two")
-        judgement = (_one_token(tokenizer, settings.good_token), _one_token(tokenizer, settings.bad_token))
-        return cls(model, tokenizer, settings, judgement if causal else None)
+        judgement = (
+            (last_token(tokenizer, settings.good_token), last_token(tokenizer, settings.bad_token)) if causal else None
+        )
+        return cls(model, tokenizer, settings, judgement)
 
     def score(self, items: Sequence[tuple[Problem, str]]) -> list[Score]:
         """One score per (problem, response); `parts` holds the steps' probabilities of being good, in order."""
@@ -141,7 +143,7 @@ def _load(
     if report["missing_keys"]:
         missing = ", ".join(sorted(report["missing_keys"])[:3])
         raise UsageError(f"{where}: {missing} not in the checkpoint; its scores would be random")
-    if not _alone(tokenizer):
+    if can_pad(tokenizer):
         model.config.pad_token_id = tokenizer.pad_token_id  # by it transformers finds the end of a padded text
     return model.to(device.torch_device).eval().requires_grad_(False), tokenizer
 
@@ -159,12 +161,7 @@ def _without_special(tokenizer: Any, text: str) -> str:
 
 def _batches(tokenizer: Any, rows: list[list[int]]) -> list[list[list[int]]]:
     """All rows together where the tokenizer has a token for padding alone."""
-    return [[row] for row in rows] if _alone(tokenizer) else [rows]
-
-
-def _alone(tokenizer: Any) -> bool:
-    """Whether padding would look like the text's end, so that a classifier could not tell them apart."""
-    return tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id
+    return [rows] if can_pad(tokenizer) else [[row] for row in rows]
 
 
 def _padded(rows: Sequence[Sequence[int]], tokenizer: Any, device: Any) -> dict[str, Tensor]:
@@ -173,12 +170,6 @@ def _padded(rows: Sequence[Sequence[int]], tokenizer: Any, device: Any) -> dict[
     ids = [[*row, *[padding] * (longest - len(row))] for row in rows]
     mask = [[1] * len(row) + [0] * (longest - len(row)) for row in rows]
     return {"input_ids": torch.tensor(ids, device=device), "attention_mask": torch.tensor(mask, device=device)}
-
-
-def _one_token(tokenizer: Any, text: str) -> int:
-    """The last token of a word: some tokenizers put a mark of the word's beginning before it."""
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"] if text else [0]
-    return int(ids[-1])
 
 
 def _last(values: Sequence[float]) -> float:

@@ -218,3 +218,10 @@ def _optional_json(columns: Columns, names: Names) -> str:
         return ""
     value = columns.get(names["tools"])
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) if value else ""
+
+
+LAYOUTS: dict[str, tuple[Reader, Names]] = {
+    "alpaca": (alpaca, ALPACA),
+    "sharegpt": (sharegpt, SHAREGPT),
+    "openai": (sharegpt, OPENAI),
+}

@@ -6,14 +6,14 @@ stays outside, with its plan. Needs a C++ compiler on CPU and Triton on CUDA.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import AttentionInterface
 
+from r1zero.engine.native.replaced import replaced
 from r1zero.errors import UsageError
 from r1zero.models.attention import IMPLEMENTATION, plan_attention
 
@@ -26,16 +26,9 @@ class CompiledLayers:
         self.layers = _decoder_layers(model)
         self._forwards = [torch.compile(layer.forward, dynamic=True) for layer in self.layers]
 
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
+    def in_use(self) -> AbstractContextManager[None]:
         """The layers are the compiled ones inside the context; outside nothing has changed."""
-        for layer, forward in zip(self.layers, self._forwards, strict=True):
-            vars(layer)["forward"] = forward
-        try:
-            yield
-        finally:
-            for layer in self.layers:
-                del vars(layer)["forward"]
+        return replaced(zip(self.layers, self._forwards, strict=True))
 
 
 def _decoder_layers(model: Any) -> list[nn.Module]:

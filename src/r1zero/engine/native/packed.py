@@ -7,8 +7,7 @@ weight inside each product; kept in blocks, products take a fifth less time at 6
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from r1zero.engine.native.replaced import replaced
 from r1zero.models.head import LMHead
 
 
@@ -44,16 +44,9 @@ class PackedLinears:
         if _blockable(self.plain_head.weight):
             self.head = replace(self.plain_head, product=partial(_product, self._of(self.plain_head.weight)))
 
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
+    def in_use(self) -> AbstractContextManager[None]:
         """The layers multiply by their blocks inside the context; outside nothing has changed."""
-        for layer in self.layers:
-            vars(layer)["forward"] = partial(_forward, layer, self._of(layer.weight))
-        try:
-            yield
-        finally:
-            for layer in self.layers:
-                del vars(layer)["forward"]
+        return replaced((layer, partial(_forward, layer, self._of(layer.weight))) for layer in self.layers)
 
     def _of(self, weight: Tensor) -> Tensor:
         return self._blocks[weight.data_ptr()][1]
