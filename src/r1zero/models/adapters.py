@@ -86,6 +86,18 @@ def base_of(folder: Path) -> str:
     raise UsageError(f"{folder}: its base model '{base}' is not here; put it there or correct {_CONFIG}")
 
 
+def scaling(folder: Path) -> tuple[int, float, bool]:
+    """Rank, alpha and whether alpha is divided by the root of the rank: what the numbers of a folder mean."""
+    settings = json.loads((folder / _CONFIG).read_text())
+    return int(settings["r"]), float(settings["lora_alpha"]), bool(settings.get("use_rslora"))
+
+
+def own_scaling(model: Any) -> tuple[int, float, bool]:
+    """The same of the adapters in a model."""
+    settings = model.peft_config[_NAME]
+    return int(settings.r), float(settings.lora_alpha), bool(settings.use_rslora)
+
+
 def has_head(folder: Path) -> bool:
     """Whether the adapters of a folder are a critic's or a reward model's, and its head is with them."""
     return json.loads((folder / _CONFIG).read_text()).get("task_type") == "SEQ_CLS"
