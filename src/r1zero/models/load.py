@@ -14,6 +14,7 @@ from r1zero.config import Lora, Quantization
 from r1zero.errors import UsageError
 from r1zero.models import adapters, fetch, quantize
 from r1zero.models.attention import IMPLEMENTATION, PackPlan
+from r1zero.models.complete import refuse_incomplete
 from r1zero.models.head import lm_head
 from r1zero.types import Segment
 
@@ -54,8 +55,15 @@ def load_model(
     options = quantize.loading_options(quantization, dtype, device)
     try:
         tokenizer = AutoTokenizer.from_pretrained(local, trust_remote_code=trust_remote_code)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            base, dtype=dtype, trust_remote_code=trust_remote_code, **options, **changes
+        model: Any
+        model, report = AutoModelForCausalLM.from_pretrained(
+            base,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below
+            **options,
+            **changes,
         )
     except OSError as error:
         reason = str(error).splitlines()[0]
@@ -63,6 +71,7 @@ def load_model(
             f"{key} = '{path}': no such folder, and not a model the hub gives: {reason}; "
             f"`r1zero model list` shows what r1zero brings"
         ) from None
+    refuse_incomplete(report, f"{key} = '{path}'")
     quantize.keep_differentiable(model)
     model = (model if options else model.to(device)).eval()
     check_forward(model, path, key)
