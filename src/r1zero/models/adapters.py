@@ -60,11 +60,15 @@ def restore(model: Any, folder: Path) -> None:
     config.modules_to_save = None  # a head is a parameter like any other here
     peft.inject_adapter_in_model(config, model)
     own = dict(model.named_parameters())
+    missing = {name for name in own if f".{_NAME}." in name and ".lora_" in name}
     with torch.no_grad():
         for name, value in tensors(folder):
+            missing.discard(name)
             if name not in own or own[name].shape != value.shape:
                 raise UsageError(f"{folder}: {name} does not fit its base model '{config.base_model_name_or_path}'")
             own[name].copy_(value)
+    if missing:
+        raise UsageError(f"{folder}: {sorted(missing)[0]} is not in {_WEIGHTS}; train or fetch the adapters again")
     model.requires_grad_(False)
 
 

@@ -28,9 +28,8 @@ def refuse_incomplete(
             f"its config.json describes another model"
         )
     if report["mismatched_keys"]:
-        raise UsageError(
-            f"{where}: shapes differ from its config.json's: {sorted(map(str, report['mismatched_keys']))[0]}"
-        )
+        first = sorted(map(str, report["mismatched_keys"]))[0]
+        raise UsageError(f"{where}: shapes differ from its config.json's: {first}; choose a complete model")
 
 
 def _more(names: Collection[str]) -> str:

@@ -55,8 +55,7 @@ def load_model(
     options = quantize.loading_options(quantization, dtype, device)
     try:
         tokenizer = AutoTokenizer.from_pretrained(local, trust_remote_code=trust_remote_code)
-        model: Any
-        model, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             base,
             dtype=dtype,
             trust_remote_code=trust_remote_code,
@@ -71,6 +70,7 @@ def load_model(
             f"{key} = '{path}': no such folder, and not a model the hub gives: {reason}; "
             f"`r1zero model list` shows what r1zero brings"
         ) from None
+    model, report = loaded
     refuse_incomplete(report, f"{key} = '{path}'")
     quantize.keep_differentiable(model)
     model = (model if options else model.to(device)).eval()

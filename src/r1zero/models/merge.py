@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,9 +24,10 @@ def merge(folder: Path, out: Path, *, dtype: torch.dtype, quantization: Quantiza
         kind, labels = AutoModelForSequenceClassification, {"num_labels": 1}
     options = quantize.loading_options(quantization, dtype, torch.device("cpu"))
     with without_loading_report():
-        model, report = kind.from_pretrained(
+        loaded: Any = kind.from_pretrained(
             base, dtype=dtype if options else torch.float32, output_loading_info=True, **labels, **options
         )
+    model, report = loaded
     head = adapters.has_head(folder)
     refuse_incomplete(report, str(base), new=HEAD if head else (), unused=LM_HEAD if head else ())
     adapters.restore(model, folder)
