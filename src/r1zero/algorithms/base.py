@@ -10,6 +10,7 @@ from torch import Tensor
 from r1zero import config
 from r1zero.algorithms.kl import ESTIMATORS
 from r1zero.algorithms.losses import LossMean, correction_weights
+from r1zero.errors import UsageError
 from r1zero.types import Batch, Credit, Experience, Group, TokenLogprobs, TokenLoss
 
 Surrogate = Callable[[Tensor, Tensor, Batch, config.Algorithm], TokenLoss]
@@ -18,6 +19,15 @@ Surrogate = Callable[[Tensor, Tensor, Batch, config.Algorithm], TokenLoss]
 def verifiable(group: Group) -> bool:
     """A group whose answer nothing could judge has no signal."""
     return group.verifiable
+
+
+def refuse_groups_of_one(settings: config.Algorithm) -> None:
+    """Raises UsageError where the mean of a group of one would be the baseline of its only reward."""
+    if settings.group_size < 2:
+        raise UsageError(
+            f"algorithm.group_size = 1: the baseline of {settings.name} is the mean of the group, so every "
+            f"advantage would be 0; set at least 2, or choose reinforce_plus_plus or ppo"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,14 @@ from functools import partial
 
 from r1zero import config
 from r1zero.algorithms.advantages import group_normalised, per_group
-from r1zero.algorithms.base import Algorithm
+from r1zero.algorithms.base import Algorithm, refuse_groups_of_one
 from r1zero.algorithms.losses import clipped_surrogate
 from r1zero.types import Group
 
 
 def dapo(settings: config.Algorithm) -> Algorithm:
     """GRPO on groups that differ only; prompts are sampled until there are enough of them."""
+    refuse_groups_of_one(settings)
     return Algorithm(
         settings=settings,
         advantages=per_group(group_normalised),
