@@ -146,8 +146,8 @@ def test_groups_are_filtered_by_what_every_source_measures(recipe: Path) -> None
     recipe.write_text("\n".join(own if "path: train" in line else line for line in MINIMAL.splitlines()))
     load(Recipe, recipe)
     assert message(recipe, "algorithm.filter_by=acc") == (
-        "command line: algorithm.filter_by = 'acc': is not among data.sources.0.verifiers; add it there (its weight may "
-        "be 0), or set reward"
+        "command line: algorithm.filter_by = 'acc': is not among data.sources.0.verifiers; add it there (its weight "
+        "may be 0), or set reward"
     )
 
 
