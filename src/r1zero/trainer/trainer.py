@@ -117,6 +117,13 @@ class Trainer(Generic[Prediction]):
         self.updates += 1
         return Update(norm, lr, skipped)
 
+    def pass_over(self) -> Update:
+        """An update whose gradient is zero everywhere: the schedule goes on, the weights stay. An optimizer would move
+        them all the same, by the momentum of earlier updates."""
+        lr = learning_rate(self.settings, self.updates, self.total_updates)
+        self.updates += 1
+        return Update(0.0, lr, skipped=False)
+
     @torch.no_grad()
     def predict(self, batch: Batch) -> Prediction:
         """What the current weights say of a pack's targets."""
