@@ -339,7 +339,7 @@ def test_a_machine_without_bubblewrap_says_so(monkeypatch: pytest.MonkeyPatch) -
     def missing() -> str:
         raise sandbox.SandboxUnavailable("bubblewrap is missing")
 
-    monkeypatch.setattr(sandbox, "_bubblewrap", missing)
+    monkeypatch.setattr(sandbox, "bubblewrap", missing)
     expected = Score(value=0.0, verdict="error", detail="bubblewrap is missing")
     assert code.code(_problem(tests=SUMS), _fenced(SUM)) == expected
 
