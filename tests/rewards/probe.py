@@ -15,9 +15,12 @@ from r1zero.rewards.catalog import verifier_function
 from r1zero.types import Problem, Score
 
 
-def _connects() -> bool:
-    with socket.create_connection(("127.0.0.1", 1), timeout=1):
-        return True
+def _connects(port: int) -> Callable[[], bool]:
+    def attempt() -> bool:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+
+    return attempt
 
 
 def _asks_the_network() -> bool:
@@ -72,9 +75,7 @@ def _mounts() -> bool:
 
 
 ATTEMPTS: dict[str, Callable[[], bool]] = {
-    "connects": _connects,
     "asks the network": _asks_the_network,
-    "writes to /tmp": _writes("/tmp"),
     "writes to the shared memory": _writes("/dev/shm"),
     "writes here": _writes("."),
     "writes beside its file": _writes(str(Path(__file__).parent)),
@@ -94,10 +95,10 @@ ATTEMPTS: dict[str, Callable[[], bool]] = {
 
 @verifier_function(measures="accuracy")
 def probe(problem: Problem, text: str) -> Score:
-    """The number of refused attempts, and the names of those that worked."""
+    """The number of refused attempts, and the names of those that worked. `text` is a port that listens."""
     worked: list[str] = []
     refusals: list[str] = []
-    for name, attempt in ATTEMPTS.items():
+    for name, attempt in {**ATTEMPTS, "connects": _connects(int(text))}.items():
         try:
             if attempt():
                 worked.append(name)

@@ -1,4 +1,5 @@
-"""Where grading processes live: without network, without a file they could write, without the run's environment.
+"""Where grading processes live: without network, without a file that could be written and stays, without the run's
+environment.
 
 A verifier reads what a model wrote. Should one of the libraries under it ever run that text, the text finds itself in
 bubblewrap's container: of this machine's files it sees the system's programs, Python, this package and the folder of
@@ -29,7 +30,8 @@ Kind = Literal["contained", "plain", "trusted"]
 _KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "TMPDIR")  # of the environment; never a token
 _PROCESSES = 64  # and threads of one worker
 _CAPABILITY_VERSION = 0x20080522  # three, linux/capability.h
-_FILES = 128  # open ones
+_FILES = 64  # open ones
+_CACHE = 16 * 2**20  # bytes of a /tmp that ends with the container
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def confine(memory_mib: int, folders: Sequence[str]) -> None:
     size = memory_mib * 2**20
     limits = {
         resource.RLIMIT_AS: size,
-        resource.RLIMIT_FSIZE: 0,  # also of files in memory
+        resource.RLIMIT_FSIZE: _CACHE,
         resource.RLIMIT_NOFILE: _FILES,
         resource.RLIMIT_NPROC: _PROCESSES,
         resource.RLIMIT_MSGQUEUE: 0,
@@ -121,7 +123,8 @@ def _container(folders: Sequence[str], filter_: Sequence[int]) -> list[str]:
         for parent in reversed(Path(path).parents[:-1]):
             arguments += ["--perms", "0755", "--dir", str(parent)]
         arguments += ["--ro-bind-try", path, path]
-    arguments += ["--proc", "/proc", "--dev", "/dev", "--perms", "0755", "--dir", "/tmp"]
+    arguments += ["--proc", "/proc", "--dev", "/dev"]
+    arguments += ["--size", str(_CACHE), "--perms", "1777", "--tmpfs", "/tmp"]  # libraries want to write caches
     here = os.getcwd()  # a verifier's file may be named from here
     for parent in (*reversed(Path(here).parents[:-1]), Path(here)):
         arguments += ["--perms", "0755", "--dir", str(parent)]

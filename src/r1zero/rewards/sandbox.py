@@ -38,7 +38,8 @@ _CONFIGURATION = ("/etc/ld.so.cache", "/etc/alternatives")  # of /etc only what 
 _REFUSED_CALLS = """
     acct add_key bpf clone3 delete_module fanotify_init finit_module fsconfig fsmount fsopen fspick
     init_module io_setup io_uring_enter io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load
-    kexec_load keyctl lookup_dcookie mount mount_setattr move_mount name_to_handle_at open_by_handle_at
+    kexec_load keyctl lookup_dcookie memfd_create memfd_secret mount mount_setattr move_mount
+    name_to_handle_at open_by_handle_at
     open_tree perf_event_open personality pidfd_getfd pivot_root process_madvise process_vm_readv
     process_vm_writev ptrace quotactl reboot request_key setns swapoff swapon syslog umount2 unshare
     userfaultfd

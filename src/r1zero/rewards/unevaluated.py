@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ _FUNCTIONS = frozenset(
         *("sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
     ]
 )
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CONSTANTS = frozenset({"pi", "E", "I"})
 
 
@@ -153,7 +155,7 @@ class _Guard:
         if not self.on:
             return
         text = event == "exec" and getattr(arguments[0], "co_filename", "") == "<string>"
-        opened = event == "open" and isinstance(arguments[1], str) and not set(arguments[1]) <= set("rbtU")
+        opened = event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING
         if text or opened or event in _REFUSED or event.startswith(("socket.connect", "os.posix_spawn", "shutil.")):
             self.refused = event
             raise Refused(f"{event} is refused to a scorer")
