@@ -118,13 +118,13 @@ def _container(folders: Sequence[str], filter_: Sequence[int]) -> list[str]:
             arguments += ["--cap-add", capability]
     else:
         arguments += ["--unshare-all", "--unshare-user", "--disable-userns"]
-    arguments += sandbox.system()
+    arguments += [*sandbox.system(), "--proc", "/proc", "--dev", "/dev"]
+    # libraries want to write caches; before the folders, some of which may lie in it
+    arguments += ["--size", str(_CACHE), "--perms", "1777", "--tmpfs", "/tmp"]
     for path in sorted({*_python(), *map(os.path.abspath, folders)}):
         for parent in reversed(Path(path).parents[:-1]):
             arguments += ["--perms", "0755", "--dir", str(parent)]
         arguments += ["--ro-bind-try", path, path]
-    arguments += ["--proc", "/proc", "--dev", "/dev"]
-    arguments += ["--size", str(_CACHE), "--perms", "1777", "--tmpfs", "/tmp"]  # libraries want to write caches
     here = os.getcwd()  # a verifier's file may be named from here
     for parent in (*reversed(Path(here).parents[:-1]), Path(here)):
         arguments += ["--perms", "0755", "--dir", str(parent)]
