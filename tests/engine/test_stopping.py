@@ -102,8 +102,9 @@ DECODERS = {
 def test_other_decoders(name: str, data: st.DataObject) -> None:
     """With spaces that come and go at a text's edges, and characters spelled in bytes."""
     spelled = [[f"<0x{byte:02X}>" for byte in character.encode()] for character in ("€", "😀", "\n")]
-    tokenizer = tokenizer_of([*PIECES, *(byte for bytes_ in spelled for byte in bytes_)], DECODERS[name])
-    words = data.draw(st.lists(st.sampled_from([*([piece] for piece in PIECES), *spelled]), max_size=30))
+    pieces = [piece for piece in PIECES if name != "suffix" or "▁" not in piece[:-1]]
+    tokenizer = tokenizer_of([*pieces, *(byte for bytes_ in spelled for byte in bytes_)], DECODERS[name])
+    words = data.draw(st.lists(st.sampled_from([*([piece] for piece in pieces), *spelled]), max_size=30))
     tokens = tokenizer.convert_tokens_to_ids([token for word in words for token in word])
     stops = data.draw(stops_in(tokenizer.decode(tokens)))
     assert first_stop(tokenizer, tokens, stops) == by_reference(tokenizer, tokens, stops)
