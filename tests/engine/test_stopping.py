@@ -127,6 +127,21 @@ def test_whatever_tokens_carry_it(pieces: list[str], stop: str, ends: int | None
     assert first_stop(tokenizer, [known.index(piece) for piece in pieces], [stop]) == ends
 
 
+@pytest.mark.parametrize(
+    ("name", "tokens", "stop"),
+    [
+        ("gemma", [f"<0x{byte:02X}>" for byte in ("😀" * 20 + "€").encode()], "😀€"),  # unreadable from some places
+        ("metaspace", ["b", "▁▁▁▁", "a"], "   a"),  # a text's first token loses all its spaces
+        ("suffix", ["a", "b▁", "a"], "b "),  # the space comes when the next token does
+        ("spaces", ["a", "b", "a"], "b "),
+    ],
+)
+def test_decoders_that_look_at_neighbours(name: str, tokens: list[str], stop: str) -> None:
+    tokenizer = tokenizer_of(tokens, DECODERS[name])
+    ids = tokenizer.convert_tokens_to_ids(tokens)
+    assert first_stop(tokenizer, ids, [stop]) == by_reference(tokenizer, ids, [stop]) is not None
+
+
 def test_few_tokens_are_decoded_however_long_the_response() -> None:
     """A policy that collapsed to one emoji, whose tokens are parts of a character, for ever."""
     decoded: list[int] = []
