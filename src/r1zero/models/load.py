@@ -12,7 +12,7 @@ from torch import Tensor
 
 from r1zero.config import Lora, Quantization
 from r1zero.errors import UsageError
-from r1zero.models import adapters, fetch, quantize
+from r1zero.models import adapters, dropout, fetch, quantize
 from r1zero.models.attention import IMPLEMENTATION, PackPlan
 from r1zero.models.head import lm_head
 from r1zero.types import Segment
@@ -42,7 +42,7 @@ def load_model(
     and nothing of it trains. Raises UsageError, which names `key`, when there is nothing to load, or when the family
     computes something that we do not.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     local = fetch.resolve(path)
     is_adapter = adapters.is_adapter(local)
@@ -54,8 +54,10 @@ def load_model(
     options = quantize.loading_options(quantization, dtype, device)
     try:
         tokenizer = AutoTokenizer.from_pretrained(local, trust_remote_code=trust_remote_code)
+        config = AutoConfig.from_pretrained(base, trust_remote_code=trust_remote_code, **changes)
+        dropout.switch_off(config, key)
         model: Any = AutoModelForCausalLM.from_pretrained(
-            base, dtype=dtype, trust_remote_code=trust_remote_code, **options, **changes
+            base, config=config, dtype=dtype, trust_remote_code=trust_remote_code, **options
         )
     except OSError as error:
         reason = str(error).splitlines()[0]
@@ -101,7 +103,8 @@ def hidden_states(model: Any, token_ids: Tensor, positions: Tensor, plan: object
 def check_forward(model: Any, path: str, key: str = _KEY) -> None:
     """Compare our packed logits with the model's own on a small pack, then leave our attention switched on.
 
-    A family with another kind of attention, position or output layer fails here, before a run has cost anything.
+    A family with another kind of attention, position or output layer fails here, before a run has cost anything. So
+    does one that computes something else in training.
     """
     check_pack(
         model,
@@ -117,7 +120,9 @@ def check_pack(
     model: Any, path: str, key: str, *, own: Callable[[Tensor], Tensor], ours: Callable[[Tensor], Tensor]
 ) -> None:
     """Compare what a model makes of two sequences [2, 8] -> [2, 8, ...] with what we make of their hidden states
-    [T, d] -> [T, ...] in a pack. Raises UsageError where they differ."""
+    [T, d] -> [T, ...] in a pack, in training. Raises UsageError where they differ."""
+    dropout.switch_off_layers(model)
+    model.eval()
     # a prompt of 4 tokens with two responses of 4: a model that ignored our plan would take it for one sequence of 12
     vocabulary = model.config.get_text_config().vocab_size
     token_ids = (torch.arange(12, device=model.device) * 7919 + 11) % vocabulary
@@ -126,14 +131,17 @@ def check_pack(
     positions = torch.tensor([*range(8), *range(4, 8)], device=model.device)
     try:
         model.set_attn_implementation(IMPLEMENTATION)
+        model.train()
         hidden = hidden_states(model, token_ids, positions, PackPlan([Segment(0, 4, ((4, 4), (8, 4)))]))
         difference = (ours(hidden) - expected).abs().max() / expected.abs().max()
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise UsageError(f"{key} = '{path}': {type(model).__name__} is not supported: {error}") from error
+    model.eval()
     if not difference <= _TOLERANCE[model.dtype] * (_QUANTIZED if quantize.quantized(model) else 1):
         raise UsageError(
             f"{key} = '{path}': {type(model).__name__} is not supported: our forward differs from its own by "
-            f"{difference:.1e} of the largest logit; its attention or output layer does something we do not"
+            f"{difference:.1e} of the largest logit; its attention or output layer does something we do not, "
+            f"or it draws random numbers in training"
         )
 
 

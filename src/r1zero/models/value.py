@@ -15,7 +15,7 @@ from torch import Tensor
 from r1zero import seeds
 from r1zero.config import Lora
 from r1zero.errors import UsageError
-from r1zero.models import adapters, fetch
+from r1zero.models import adapters, dropout, fetch
 from r1zero.models.attention import PackPlan
 from r1zero.models.head import lm_head
 from r1zero.models.load import check_pack, hidden_states
@@ -52,8 +52,9 @@ def load_scorer(
         raise UsageError(f"{key} = '{path}': is a folder of adapters; merge it first: r1zero model merge")
     try:
         settings = AutoConfig.from_pretrained(local, num_labels=1, trust_remote_code=trust_remote_code, **changes)
+        dropout.switch_off(settings, key)
         if each_token:
-            settings.classifier_dropout = 0.0  # a head of one layer; transformers would drop a tenth of its input
+            settings.classifier_dropout = 0.0  # a head of one layer; without a rate transformers drops a tenth
         with without_loading_report():
             model, loading = auto.from_pretrained(
                 local, config=settings, dtype=dtype, trust_remote_code=trust_remote_code, output_loading_info=True
