@@ -42,9 +42,15 @@ def small_config(kind: str, **changes: Any) -> Any:
 
 
 def small_model(
-    kind: str = "qwen2", seed: int = 0, dtype: torch.dtype = torch.float32, spread: float = 3.0, **changes: Any
+    kind: str = "qwen2",
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    spread: float = 3.0,
+    longest: int = 0,
+    **changes: Any,
 ) -> Any:
-    """A random transformers model with 2 layers and a vocabulary of 97, attending by our plans.
+    """A random transformers model with 2 layers and a vocabulary of 97, attending by our plans, for sequences of up to
+    `longest` tokens.
 
     `spread` scales the initial weights, which are so small that every model looks alike.
     """
@@ -55,7 +61,7 @@ def small_model(
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(spread)
-    check_forward(model, kind)
+    check_forward(model, kind, longest=longest)
     return model
 
 

@@ -35,14 +35,15 @@ def load_scorer(
     changes: Mapping[str, Any] = MappingProxyType({}),
     trust_remote_code: bool = False,
     lora: Lora | None = None,
+    longest: int = 0,
 ) -> Any:
     """A model with a head of one number, attending by our plans: a transformers sequence classifier, or with
     `each_token` a token classifier.
 
     A reward model keeps its head; a causal LM gets a new one, normal with standard deviation 1 / (d + 1) (as
-    Open-Reasoner-Zero), drawn from `seed`. `changes` are values of its config. With `lora` adapters train, and the
-    head. Raises UsageError, which names `key`, when there is nothing to load, or when its head is not one linear layer
-    with one output.
+    Open-Reasoner-Zero), drawn from `seed`. `changes` are values of its config, `longest` the tokens of the longest
+    sequence that it will see. With `lora` adapters train, and the head. Raises UsageError, which names `key`, when
+    there is nothing to load, or when its head is not one linear layer with one output.
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
@@ -66,23 +67,28 @@ def load_scorer(
     if missing - _HEAD:
         raise UsageError(f"{key} = '{path}': the model has no {sorted(missing - _HEAD)[0]}; choose another")
     if missing:
-        generator = torch.Generator().manual_seed(seed)
-        width = model.score.weight.shape[1]
-        with torch.no_grad():
-            model.score.weight.copy_(torch.randn(1, width, generator=generator) / (width + 1))
-            if model.score.bias is not None:
-                model.score.bias.zero_()
+        _draw(model.score, seed)
     model = model.to(device).eval()
     check_pack(
         model,
         path,
         key,
+        longest,
         own=lambda sequences: model.score(model.base_model(input_ids=sequences, use_cache=False).last_hidden_state),
         ours=lambda hidden: model.score(hidden).float(),
     )
     if lora is not None:
         adapters.attach(model, lora, base=local, seed=seeds.derive(seed, "lora"), head="score")
     return model.eval()
+
+
+@torch.no_grad()
+def _draw(head: Any, seed: int) -> None:
+    """New values for a head of one number."""
+    width = head.weight.shape[1]
+    head.weight.copy_(torch.randn(1, width, generator=torch.Generator().manual_seed(seed)) / (width + 1))
+    if head.bias is not None:
+        head.bias.zero_()
 
 
 @contextmanager
