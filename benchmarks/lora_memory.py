@@ -53,7 +53,7 @@ def measure(model_name: str, dtype: str, way: str, rank: int) -> dict[str, float
     )
     settings = Optimization(lr=1e-6, optimizer=ways.get("optimizer", "adamw"))
     trainer = Trainer(model, tokenizer, settings, total_updates=10)
-    loss = build(Algorithm(name="grpo", group_size=1)).loss
+    loss = build(Algorithm(name="grpo", group_size=2)).loss
     gradients = 0
 
     def count_gradients(*_: object) -> None:

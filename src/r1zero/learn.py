@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from statistics import fmean
@@ -41,22 +42,31 @@ def measure(parts: Parts, session: Session, algorithm: Algorithm, drafts: Sequen
     """Forward passes over the drafts by the models that the step needs: the policy only if its log-probabilities enter
     the reward, or if the rollouts feed more than one update."""
     recipe = parts.recipe
-    found: dict[str, list[np.ndarray]] = {}
 
-    def note(name: str, phase: str, settings: config.Optimization, says: Callable[[Batch], Tensor]) -> None:
+    def ask(
+        phase: str, asked: Sequence[Sample], settings: config.Optimization, says: Callable[[Batch], Tensor]
+    ) -> list[np.ndarray]:
         with session.clock(phase):
-            packs = pack(drafts, tokens_per_pack=settings.tokens_per_pack)
-            found[name] = unpack(packs, [says(batch) for batch in packs], len(drafts))
+            packs = pack(asked, tokens_per_pack=settings.tokens_per_pack)
+            return unpack(packs, [says(batch) for batch in packs], len(asked))
 
-    if recipe.updates_per_step() > 1 or algorithm.penalises_kl:
-        note("old_logprobs", "old_logprobs", recipe.trainer, lambda batch: parts.trainer.predict(batch).logprobs)
-    if (reference := parts.reference) is not None:
-        temperature = recipe.rollout.temperature
-        says = partial(reference.logprobs, temperature=temperature)
-        note("reference_logprobs", "reference", recipe.trainer, says)
+    def policies(asked: Sequence[Sample]) -> Measured:
+        old = reference = None
+        if recipe.updates_per_step() > 1 or algorithm.penalises_kl:
+            old = ask("old_logprobs", asked, recipe.trainer, lambda batch: parts.trainer.predict(batch).logprobs)
+        if parts.reference is not None:
+            says = partial(parts.reference.logprobs, temperature=recipe.rollout.temperature)
+            reference = ask("reference", asked, recipe.trainer, says)
+        return Measured(old_logprobs=old, reference_logprobs=reference)
+
+    found = policies(drafts)
     if (critic := parts.critic) is not None:
-        note("values", "values", critic.settings, lambda batch: critic.predict(batch).values)
-    return Measured(**found)
+        values = ask("values", drafts, critic.settings, lambda batch: critic.predict(batch).values)
+        found = replace(found, values=values)
+    if algorithm.penalises_kl and not all(draft.mask.any() for draft in drafts):
+        penalties = samples.kl_penalties(policies(samples.unlearned(drafts)), algorithm.settings)
+        found = replace(found, unlearned_penalties=np.array([penalty.sum() for penalty in penalties]))
+    return found
 
 
 def split(groups: Sequence[list[Sample]], count: int) -> list[list[Sample]]:
@@ -84,23 +94,25 @@ def update(
     loss: Callable[[Prediction, Batch], TokenLoss],
     learns_from: Callable[[Batch], bool],
 ) -> dict[str, float]:
-    """One optimizer step per minibatch; returns means over the optimizer steps: the loss as it is, what is measured
-    beside it by the same weights, made to sum to 1."""
+    """One optimizer step per minibatch that has a gradient; returns means over the minibatches: the loss as it is, what
+    is measured beside it by the same weights, made to sum to 1."""
     collected: dict[str, list[float]] = {}
-    skipped = 0
+    skipped = without = 0
     for packs in filter(None, minibatches):
-        learning = [batch for batch in packs if learns_from(batch)] or packs[:1]
+        learning = [batch for batch in packs if learns_from(batch)]
         rest = [batch for batch in packs if batch not in learning]
         shares = [trainer.forward_backward(batch, loss) for batch in learning]
         shares += [trainer.forward(batch, loss) for batch in rest]
-        done = trainer.step()
+        done = trainer.step() if learning else trainer.pass_over()
         skipped += done.skipped
+        without += not learning
         total = sum(float(batch.weight.sum()) for batch in packs)
         means = {name: sum(share[name] for share in shares) / total for name in shares[0]}
         means["loss"] *= total
         for name, value in {**means, "grad_norm": done.grad_norm, "lr": done.lr}.items():
             collected.setdefault(name, []).append(value)
-    return {**{name: fmean(values) for name, values in collected.items()}, "updates/skipped": skipped}
+    means = {name: fmean(values) for name, values in collected.items()}
+    return {**means, "updates/skipped": skipped, "updates/without_gradient": without}
 
 
 def update_policy(

@@ -16,6 +16,7 @@ from r1zero.algorithms import build as build_algorithm
 from r1zero.algorithms.kl import adapted
 from r1zero.build import Parts
 from r1zero.log import Progress, log
+from r1zero.samples import learnable, left_out
 from r1zero.session import Session
 from r1zero.types import Batch, Group, Prompt
 
@@ -60,6 +61,7 @@ class Drawn:
     carried: int  # of those kept, sampled in an earlier step
     prompts: int
     rounds: int
+    left_out: int  # responses sampled whose verifiers failed
 
     def metrics(self) -> dict[str, float]:
         return {
@@ -67,6 +69,7 @@ class Drawn:
             "groups/kept": len(self.kept),
             "groups/carried": self.carried,
             "groups/surplus": len(self.surplus),
+            "rollouts/left_out": self.left_out,
             "rounds": self.rounds,
         }
 
@@ -77,13 +80,15 @@ def draw(parts: Parts, session: Session, step: int) -> Drawn:
     wanted, settings = parts.recipe.trainer.prompts_per_step, parts.recipe.algorithm
     sampled: list[Group] = []
     kept = list(parts.memory.surplus)
-    rounds = 0
+    rounds = asked = 0
     while not rounds or (parts.algorithm.refills and len(kept) < wanted and rounds < settings.max_rounds):
-        prompts = next_prompts(parts, session.position + rounds * wanted)
-        groups = sample_and_grade(parts, session, prompts, step, rounds)
+        # fewer where groups wait: or, once all groups are kept, as many would wait for ever, and be learned late
+        count = wanted if rounds else wanted - len(kept)
+        groups = sample_and_grade(parts, session, next_prompts(parts, session.position + asked, count), step, rounds)
         sampled += groups
-        kept += [group for group in groups if parts.algorithm.keep(group)]
+        kept += learnable(groups, parts.algorithm, parts.recipe.rewards, parts.recipe.rollout.max_new_tokens)
         rounds += 1
+        asked += count
     if parts.algorithm.refills and len(kept) < wanted:
         log.warning(
             f"step {step}: {len(kept)} of {wanted} groups differ in {settings.filter_by} after {rounds} rounds; "
@@ -94,8 +99,9 @@ def draw(parts: Parts, session: Session, step: int) -> Drawn:
         kept=kept[:wanted],
         surplus=tuple(kept[wanted:]),
         carried=min(wanted, len(parts.memory.surplus)),
-        prompts=rounds * wanted,
+        prompts=asked,
         rounds=rounds,
+        left_out=sum(left_out(rollout, parts.recipe.rewards) for group in sampled for rollout in group.rollouts),
     )
 
 
@@ -113,8 +119,8 @@ def remember(parts: Parts, drawn: Drawn, metrics: dict[str, float]) -> dict[str,
     return {"kl_coefficient": used}
 
 
-def next_prompts(parts: Parts, position: int) -> list[Prompt]:
-    recipe, count = parts.recipe, parts.recipe.trainer.prompts_per_step
+def next_prompts(parts: Parts, position: int, count: int) -> list[Prompt]:
+    recipe = parts.recipe
     chosen = parts.mixture.indices(position=position, count=count, seed=recipe.run.seed, shuffle=recipe.data.shuffle)
     return [parts.prompts[index] for index in chosen]
 
@@ -124,7 +130,7 @@ def sample_and_grade(parts: Parts, session: Session, prompts: list[Prompt], step
     recipe = parts.recipe
     address = (step, drawn) if drawn else (step,)
     sampling = replace(parts.sampling, seed=seeds.derive(recipe.run.seed, "rollout", *address))
-    progress = Progress(f"step {step}", recipe.rollouts_per_step(), "rollouts")
+    progress = Progress(f"step {step}", len(prompts) * recipe.algorithm.group_size, "rollouts")
 
     def on_group() -> None:
         progress.advance(recipe.algorithm.group_size)
@@ -181,8 +187,11 @@ def headline(metrics: dict[str, float]) -> str:
 def alarm(metrics: dict[str, float]) -> None:
     """Say aloud what otherwise shows only as a run that learns nothing."""
     graded = sum(metrics[f"verdict/{verdict}"] for verdict in ("graded", "unverifiable", "error", "timeout"))
+    failed = metrics["rollouts/left_out"]
     warnings: Iterable[tuple[bool, str]] = (
-        (metrics["groups/without_spread"] == 1, "no gradient: within every group all rewards are equal"),
+        (metrics["updates/without_gradient"] > 0, "no gradient: every advantage is 0; the weights stay as they are"),
+        (metrics["groups/kept"] == 0, "no gradient: no group is left to learn from"),
+        (failed > 0, f"{failed:.0f} responses were left out of baseline and loss: a verifier failed on them"),
         (metrics["truncated_rate"] == 1, "every response was cut off: raise rollout.max_new_tokens"),
         (
             metrics["verdict/error"] + metrics["verdict/timeout"] > 0.1 * graded,

@@ -82,13 +82,15 @@ def reflects(text: str) -> bool:
 
 
 def summary(groups: Sequence[Group], verifiers: Verifiers) -> dict[str, float]:
-    """Means over the rollouts of a step; `accuracy` and `format` exist if a verifier measures them."""
+    """Means over the rollouts of a step; `accuracy` and `format` exist if a verifier measures them. Rewards and marks
+    are of the rollouts whose verifiers did not fail, where there are any."""
     rollouts = [rollout for group in groups for rollout in group.rollouts]
+    judged = [rollout for rollout in rollouts if rollout.score.verdict != "error"] or rollouts
     lengths = [len(rollout.completion.token_ids) for rollout in rollouts]
     spreads = [float(np.ptp(group.rewards)) for group in groups]
     verdicts = Counter(rollout.score.verdict for rollout in rollouts)
     values = {
-        "reward": fmean(rollout.score.value for rollout in rollouts),
+        "reward": fmean(rollout.score.value for rollout in judged),
         "reward_std": fmean(float(group.rewards.std()) for group in groups),
         "response_length": fmean(lengths),
         "response_length/min": min(lengths),
@@ -99,10 +101,10 @@ def summary(groups: Sequence[Group], verifiers: Verifiers) -> dict[str, float]:
         "groups/without_spread": fmean(spread == 0 for spread in spreads),
         "groups/unverifiable": sum(not group.verifiable for group in groups),
         **{f"verdict/{verdict}": verdicts[verdict] for verdict in ("graded", "unverifiable", "error", "timeout")},
-        **{f"reward/{name}": fmean(given) for name, given in _given(rollouts, verifiers.names()).items()},
+        **{f"reward/{name}": fmean(given) for name, given in _given(judged, verifiers.names()).items()},
     }
     for measure in ("accuracy", "format"):
-        marks = [combine.full_marks(rollout.score, measure) for rollout in rollouts]
+        marks = [combine.full_marks(rollout.score, measure) for rollout in judged]
         known = [mark for mark in marks if mark is not None]
         if known:
             values[measure] = fmean(known)

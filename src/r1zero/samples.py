@@ -19,11 +19,16 @@ PerSample = Sequence[np.ndarray]  # one array per sample, over the tokens that a
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Measured:
-    """What the models say of the tokens that are learned from, before the step's first update; None is not needed."""
+    """What the models say of the tokens that are learned from, before the step's first update; None is not needed.
+
+    `unlearned_penalties` [S] are the KL penalties of the responses that are not learned from (`truncated: mask`): what
+    they earned is part of the others' baseline, so they pay like them.
+    """
 
     old_logprobs: PerSample | None = None
     reference_logprobs: PerSample | None = None
     values: PerSample | None = None
+    unlearned_penalties: np.ndarray | None = None
 
 
 def drafts(groups: Sequence[Group], rewards: config.Rewards) -> list[Sample]:
@@ -48,6 +53,34 @@ def outcome(rollout: Rollout, rewards: config.Rewards, longest: int) -> float:
     return value
 
 
+def earned(group: Group, rewards: config.Rewards, longest: int) -> np.ndarray:
+    """[n] float64: `outcome` of each of the group's responses."""
+    return np.array([outcome(rollout, rewards, longest) for rollout in group.rollouts], dtype=np.float64)
+
+
+def judged(group: Group, rewards: config.Rewards) -> Group:
+    """The group without the responses that the recipe leaves out, as their verifiers failed."""
+    kept = tuple(rollout for rollout in group.rollouts if not left_out(rollout, rewards))
+    return group if len(kept) == len(group.rollouts) else replace(group, rollouts=kept)
+
+
+def left_out(rollout: Rollout, rewards: config.Rewards) -> bool:
+    """Whether `rewards.on_error` or `rewards.on_timeout` takes a response out of baseline and loss."""
+    policies = {"error": rewards.on_error, "timeout": rewards.on_timeout}
+    return policies.get(rollout.score.verdict) == "leave_out"
+
+
+def learnable(groups: Sequence[Group], algorithm: Algorithm, rewards: config.Rewards, longest: int) -> list[Group]:
+    """The groups that the algorithm keeps, with their judged responses only. What is left of a group has no baseline
+    below two responses."""
+    counted = [(judged(group, rewards), min(2, len(group.rollouts))) for group in groups]
+    return [
+        group
+        for group, fewest in counted
+        if len(group.rollouts) >= fewest and algorithm.keep(group, earned(group, rewards, longest))
+    ]
+
+
 def truncated(rollout: Rollout) -> bool:
     return rollout.completion.finish_reason == "length"
 
@@ -56,18 +89,23 @@ def experience(
     groups: Sequence[Group], samples: Sequence[Sample], measured: Measured, recipe: config.Recipe, algorithm: Algorithm
 ) -> Experience:
     """The drafts of `groups` with what they earned and what was measured of them."""
-    earned = [
-        outcome(rollout, recipe.rewards, recipe.rollout.max_new_tokens)
-        for group in groups
-        for rollout in group.rollouts
-    ]
+    longest = recipe.rollout.max_new_tokens
+    rewards = _joined([earned(group, recipe.rewards, longest) for group in groups])
+    if measured.unlearned_penalties is not None:
+        rewards -= measured.unlearned_penalties
     return Experience(
         groups=np.repeat(np.arange(len(groups)), np.array([len(group.rollouts) for group in groups], dtype=np.int64)),
-        rewards=np.array(earned, dtype=np.float64),
+        rewards=rewards,
         lengths=np.array([int(sample.mask.sum()) for sample in samples], dtype=np.int64),
-        penalties=_kl_penalties(measured, algorithm.settings) if algorithm.penalises_kl else None,
+        penalties=_joined(kl_penalties(measured, algorithm.settings)) if algorithm.penalises_kl else None,
         values=None if measured.values is None else _joined(measured.values),
     )
+
+
+def unlearned(samples: Sequence[Sample]) -> list[Sample]:
+    """The drafts that are not learned from, with all their tokens, and nothing of the others: for what is asked of the
+    models about them alone."""
+    return [replace(sample, mask=np.full_like(sample.mask, not sample.mask.any())) for sample in samples]
 
 
 def finished(samples: Sequence[Sample], measured: Measured, credit: Credit) -> list[Sample]:
@@ -88,7 +126,7 @@ def finished(samples: Sequence[Sample], measured: Measured, credit: Credit) -> l
 
 
 def metrics(
-    groups: Sequence[Group], learned: Experience, credit: Credit, rewards: config.Rewards, longest: int, version: int
+    groups: Sequence[Group], experience: Experience, credit: Credit, rewards: config.Rewards, longest: int, version: int
 ) -> dict[str, float]:
     """What happened to the rewards on their way to advantages, and how old the rollouts are that policy `version`
     learns from."""
@@ -101,12 +139,12 @@ def metrics(
     tokens = sum(count for _, count in spans)
     found = {
         f"truncated/{rewards.truncated}": float(handled),
-        "shaped_reward": float(learned.rewards.mean()) if rollouts else 0.0,
+        "shaped_reward": float(experience.rewards.mean()) if rollouts else 0.0,
         "policy_lag": sum((version - sampled) * count for sampled, count in spans) / max(1, tokens),
     }
-    if learned.values is not None and credit.returns is not None and credit.returns.size:
+    if experience.values is not None and credit.returns is not None and credit.returns.size:
         spread = float(credit.returns.var())
-        error = float((credit.returns - learned.values).var())
+        error = float((credit.returns - experience.values).var())
         found["critic/explained_variance"] = 1 - error / spread if spread else 0.0
     return found
 
@@ -131,11 +169,14 @@ def _overlong(rollout: Rollout, cushion: int, longest: int) -> float:
     return overlong(len(rollout.completion.token_ids), longest, cushion) if cushion else 0.0
 
 
-def _kl_penalties(measured: Measured, settings: config.Algorithm) -> np.ndarray:
-    """[N] float64: coefficient times the estimated KL of each token."""
+def kl_penalties(measured: Measured, settings: config.Algorithm) -> PerSample:
+    """float64: coefficient times the estimated KL of each measured token."""
     assert measured.old_logprobs is not None and measured.reference_logprobs is not None and settings.kl is not None
-    old, reference = (torch.from_numpy(_joined(part)) for part in (measured.old_logprobs, measured.reference_logprobs))
-    return settings.kl * ESTIMATORS[settings.kl_estimator](old, reference).numpy()
+    estimate, coefficient = ESTIMATORS[settings.kl_estimator], settings.kl
+    return [
+        coefficient * estimate(*(torch.from_numpy(part.astype(np.float64)) for part in both)).numpy()
+        for both in zip(measured.old_logprobs, measured.reference_logprobs, strict=True)
+    ]
 
 
 def _joined(parts: PerSample) -> np.ndarray:

@@ -97,7 +97,8 @@ class Score:
     """A judgement. Example: `Score(value=1.5, parts={"acc": 1.0, "strict_format": 1.0}, verdict="graded")`.
 
     `verdict` says whether the value can be trusted: `unverifiable` means that the reference answer cannot be judged (no
-    signal), `error` and `timeout` that a verifier failed on this response (value 0, `detail` says why).
+    signal), `error` that a verifier failed, which says nothing of the response, `timeout` that it ran out of time on it
+    (both value 0, `detail` says why).
     """
 
     value: float

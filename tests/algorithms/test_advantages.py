@@ -185,3 +185,15 @@ def test_a_setting_that_the_algorithm_ignores_is_a_mistake() -> None:
         build(Algorithm(name="grpo", group_size=4, gae_lambda=0.95))
     assert str(caught.value) == "algorithm.gae_lambda = 0.95: 'grpo' does not use it; remove it"
     assert build(Algorithm(name="ppo", group_size=4, gae_lambda=0.95)).needs_critic
+
+
+@pytest.mark.parametrize("name", ["grpo", "dapo", "dr_grpo", "gspo", "cispo", "reinforce_plus_plus_baseline"])
+def test_the_mean_of_a_group_of_one_is_no_baseline(name: str) -> None:
+    with pytest.raises(UsageError, match=f"algorithm.group_size = 1: the baseline of {name} is the mean of the group"):
+        build(Algorithm(name=name, group_size=1))
+    build(Algorithm(name=name, group_size=2))
+
+
+@pytest.mark.parametrize("name", ["ppo", "reinforce_plus_plus"])
+def test_groups_of_one_where_the_baseline_is_another(name: str) -> None:
+    build(Algorithm(name=name, group_size=1))

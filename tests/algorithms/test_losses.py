@@ -313,3 +313,27 @@ def test_any_split_into_packs_gives_the_same_gradient(name: str, limit: int, see
         own(samples, recipe, logprobs, entropies, size).backward()
         gradients.append(torch.cat([value.grad for value in logprobs if value.grad is not None]))
     torch.testing.assert_close(*gradients, atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shift", [-300.0, -3.0, 3.0, 300.0])
+@pytest.mark.parametrize("advantage", [-1.0, 1.0])
+def test_no_ratio_overflows(name: str, shift: float, advantage: float) -> None:
+    """A response of 40 tokens whose log ratios sum to far more than exp can hold."""
+    length = 40
+    logprobs = torch.full((length,), -1.0, requires_grad=True)
+    sample = Sample(
+        prompt_ids=np.arange(3, dtype=np.int32),
+        response_ids=np.arange(length, dtype=np.int32),
+        mask=np.ones(length, dtype=bool),
+        advantages=np.full(length, advantage, dtype=np.float32),
+        behaviour_logprobs=np.full(length, -1.0, dtype=np.float32),
+        old_logprobs=np.full(length, -1.0 - shift, dtype=np.float32),
+    )
+    algorithm = build(settings_of(name, kl=None))
+    (batch,) = pack([sample], tokens_per_pack=100, loss_mean=algorithm.mean, longest_response=LONGEST)
+    loss = (algorithm.loss(TokenLogprobs(logprobs, torch.zeros(length)), batch).value * batch.weight).sum()
+    loss.backward()
+    assert logprobs.grad is not None and bool(loss.isfinite()) and bool(logprobs.grad.isfinite().all())
+    if advantage * shift > 0 and name != "cispo":  # clipped: no gradient
+        assert not logprobs.grad.any()

@@ -115,6 +115,16 @@ def test_settings_that_contradict_each_other(recipe: Path) -> None:
         ),
         (["algorithm.kl_in=reward"], "algorithm.kl_in = 'reward': needs a coefficient; set algorithm.kl"),
         (
+            ["algorithm.kl=0.01", "algorithm.kl_estimator=k1"],
+            "algorithm.kl_estimator = 'k1': k1 in the loss has an expected gradient of zero and penalises nothing; "
+            "choose k2 or k3, or set algorithm.kl_in: reward",
+        ),
+        (
+            ["algorithm.correction.level=token", "rollout.top_p=0.9"],
+            "algorithm.correction.level = 'token': needs the probabilities that were sampled from, which rollout.top_p "
+            "changes; switch the filter off, or set none",
+        ),
+        (
             ["algorithm.correction.low=3"],
             "algorithm.correction.low = 3.0: is above algorithm.correction.high = 2; swap them",
         ),
@@ -129,6 +139,21 @@ def test_settings_that_contradict_each_other(recipe: Path) -> None:
         ),
     ):
         assert message(recipe, *overrides) == f"command line: {expected}"
+
+
+def test_groups_are_filtered_by_what_every_source_measures(recipe: Path) -> None:
+    own = "  sources: [{path: a.jsonl, verifiers: {boxed: 1.0}}, {path: b.jsonl}]"
+    recipe.write_text("\n".join(own if "path: train" in line else line for line in MINIMAL.splitlines()))
+    load(Recipe, recipe)
+    assert message(recipe, "algorithm.filter_by=acc") == (
+        "command line: algorithm.filter_by = 'acc': is not among data.sources.0.verifiers; add it there (its weight "
+        "may be 0), or set reward"
+    )
+
+
+def test_k1_may_be_measured_or_enter_the_reward(recipe: Path) -> None:
+    load(Recipe, recipe, ["algorithm.kl=0", "algorithm.kl_estimator=k1"])
+    load(Recipe, recipe, ["algorithm.kl=0.01", "algorithm.kl_estimator=k1", "algorithm.kl_in=reward"])
 
 
 def test_unknown_key(recipe: Path) -> None:

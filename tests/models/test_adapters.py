@@ -206,3 +206,14 @@ def test_a_frozen_weight_has_no_gradient_to_compute() -> None:
     assert model.forward(work) - plain.forward(work) == 2 * own * 10
     saved = plain.per_token * 10 + plain.per_predicted * 4
     assert model.training(work) == 3 * model.forward(work) - saved
+
+
+def test_adapters_without_all_their_weights_are_refused(tmp_path: Path) -> None:
+    model = small_model()
+    model.save_pretrained(tmp_path / "base")
+    adapters.attach(model, Lora(rank=4), base=str(tmp_path / "base"), seed=0)
+    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    dropped = "model.layers.1.mlp.up_proj.lora_B.default.weight"
+    adapters.save(model, tmp_path / "adapters", {name: value for name, value in trained.items() if name != dropped})
+    with pytest.raises(UsageError, match=f"{dropped} is not in adapter_model.safetensors"):
+        adapters.restore(small_model(), tmp_path / "adapters")

@@ -5,19 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from r1zero import config
 from r1zero.algorithms.kl import ESTIMATORS
 from r1zero.algorithms.losses import LossMean, correction_weights
+from r1zero.errors import UsageError
 from r1zero.types import Batch, Credit, Experience, Group, TokenLogprobs, TokenLoss
 
 Surrogate = Callable[[Tensor, Tensor, Batch, config.Algorithm], TokenLoss]
 
 
-def verifiable(group: Group) -> bool:
+def verifiable(group: Group, earned: np.ndarray) -> bool:
     """A group whose answer nothing could judge has no signal."""
     return group.verifiable
+
+
+def refuse_groups_of_one(settings: config.Algorithm) -> None:
+    """Raises UsageError where the mean of a group of one would be the baseline of its only reward."""
+    if settings.group_size < 2:
+        raise UsageError(
+            f"algorithm.group_size = 1: the baseline of {settings.name} is the mean of the group, so every "
+            f"advantage would be 0; set at least 2, or choose reinforce_plus_plus or ppo"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +39,7 @@ class Algorithm:
     surrogate      (log p [N], log p_old [N], batch, settings) -> the policy's loss per token; zero gradient where the
                    advantage is zero
     loss_mean      what the loss is a mean over, unless the recipe says otherwise
-    keep           whether a group is trained on
+    keep           (group, what its n responses earned in the loss) -> whether it is trained on
     refills        whether prompts are sampled until enough groups are kept
     needs_critic   whether `advantages` reads `experience.values`
     uses           settings beside the common ones that the algorithm reads; any other must be left at its default
@@ -38,7 +49,7 @@ class Algorithm:
     advantages: Callable[[Experience], Credit]
     surrogate: Surrogate
     loss_mean: LossMean = "token"
-    keep: Callable[[Group], bool] = verifiable
+    keep: Callable[[Group, np.ndarray], bool] = verifiable
     refills: bool = False
     needs_critic: bool = False
     uses: frozenset[str] = frozenset()

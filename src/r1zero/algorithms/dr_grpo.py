@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from r1zero import config
 from r1zero.algorithms.advantages import group_centred, per_group
-from r1zero.algorithms.base import Algorithm
+from r1zero.algorithms.base import Algorithm, refuse_groups_of_one
 from r1zero.algorithms.losses import clipped_surrogate
 
 
 def dr_grpo(settings: config.Algorithm) -> Algorithm:
     """Centred advantages; each response is the sum of its tokens over a constant, rollout.max_new_tokens."""
+    refuse_groups_of_one(settings)
     return Algorithm(
         settings=settings,
         advantages=per_group(group_centred),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from r1zero import config
 from r1zero.algorithms.advantages import group_normalised, per_group
-from r1zero.algorithms.base import Algorithm
-from r1zero.algorithms.losses import clipped, sequence_mean
+from r1zero.algorithms.base import Algorithm, refuse_groups_of_one
+from r1zero.algorithms.losses import bounded_exp, clipped, sequence_mean
 from r1zero.types import Batch, TokenLoss
 
 
 def gspo(settings: config.Algorithm) -> Algorithm:
     """Group-normalised advantages; clip ranges are around 3e-4 and 4e-4."""
+    refuse_groups_of_one(settings)
     return Algorithm(
         settings=settings,
         advantages=per_group(group_normalised),
@@ -24,7 +24,7 @@ def gspo(settings: config.Algorithm) -> Algorithm:
 
 def sequence_surrogate(logprobs: Tensor, old_logprobs: Tensor, batch: Batch, settings: config.Algorithm) -> TokenLoss:
     """The clipped surrogate with s = (p(response) / p_old(response))^(1 / length), on each of its tokens."""
-    return clipped(torch.exp(sequence_mean(logprobs - old_logprobs, batch)), batch.advantages, settings)
+    return clipped(bounded_exp(sequence_mean(logprobs - old_logprobs, batch)), batch.advantages, settings)
 
 
 ALGORITHMS = {"gspo": gspo}

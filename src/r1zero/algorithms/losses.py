@@ -10,13 +10,19 @@ from torch import Tensor
 from r1zero import config
 from r1zero.types import Batch, TokenLoss, TokenValues
 
-_LARGEST_LOG_WEIGHT = 20.0  # exp of it is far outside every bound, and finite
+_LARGEST_LOG_RATIO = 20.0  # exp of it is far outside every bound, and finite
 
 
 def clipped_surrogate(logprobs: Tensor, old_logprobs: Tensor, batch: Batch, settings: config.Algorithm) -> TokenLoss:
     """max(-A r, -A clip(r, 1 - clip_low, 1 + clip_high)) with r = exp(log p - log p_old) (PPO, arXiv 1707.06347;
     unequal bounds: DAPO, arXiv 2503.14476). log-probabilities [N]."""
-    return clipped(torch.exp(logprobs - old_logprobs), batch.advantages, settings)
+    return clipped(bounded_exp(logprobs - old_logprobs), batch.advantages, settings)
+
+
+def bounded_exp(log_ratio: Tensor) -> Tensor:
+    """exp(log ratio) that stays finite: beyond e^20, far outside every clip range, the ratio is constant. Without that
+    a summed log ratio of 89 is infinite, and the clipped branch's gradient 0 x inf = NaN. [N]."""
+    return torch.exp(log_ratio.clamp(-_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO))
 
 
 def clipped(ratio: Tensor, advantages: Tensor, settings: config.Algorithm) -> TokenLoss:
@@ -53,7 +59,7 @@ def correction_weights(old_logprobs: Tensor, batch: Batch, settings: config.Corr
         log_weight = sequence_sum(log_weight, batch)
     elif settings.level == "geometric":
         log_weight = sequence_mean(log_weight, batch)
-    weight = torch.exp(log_weight.clamp(-_LARGEST_LOG_WEIGHT, _LARGEST_LOG_WEIGHT))
+    weight = bounded_exp(log_weight)
     outside = (weight < settings.low) | (weight > settings.high)
     if settings.mode == "truncate":
         return weight.clamp(settings.low, settings.high), outside

@@ -6,7 +6,7 @@ import numpy as np
 
 from r1zero import config
 from r1zero.algorithms.advantages import by_group, generalised, group_centred, token_rewards, whitened
-from r1zero.algorithms.base import Algorithm
+from r1zero.algorithms.base import Algorithm, refuse_groups_of_one
 from r1zero.algorithms.losses import clipped_surrogate
 from r1zero.types import Credit, Experience
 
@@ -30,6 +30,8 @@ def reinforce_plus_plus(settings: config.Algorithm) -> Algorithm:
 
 def reinforce_plus_plus_baseline(settings: config.Algorithm) -> Algorithm:
     """The reward less the group's mean, whitened over the step's tokens."""
+
+    refuse_groups_of_one(settings)
 
     def advantages(experience: Experience) -> Credit:
         return Credit(advantages=whitened(np.repeat(by_group(experience, group_centred), experience.lengths)))

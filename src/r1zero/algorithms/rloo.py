@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from r1zero import config
 from r1zero.algorithms.advantages import leave_one_out, per_group
 from r1zero.algorithms.base import Algorithm
-from r1zero.algorithms.losses import clipped, sequence_sum
+from r1zero.algorithms.losses import bounded_exp, clipped, sequence_sum
 from r1zero.errors import UsageError
 from r1zero.types import Batch, TokenLoss
 
@@ -28,7 +27,7 @@ def rloo(settings: config.Algorithm) -> Algorithm:
 def response_surrogate(logprobs: Tensor, old_logprobs: Tensor, batch: Batch, settings: config.Algorithm) -> TokenLoss:
     """The clipped surrogate with r = p(response) / p_old(response), on each of its tokens: with the sequence mean every
     response counts once, and at ratio 1 the gradient is -A times that of its log-probability."""
-    return clipped(torch.exp(sequence_sum(logprobs - old_logprobs, batch)), batch.advantages, settings)
+    return clipped(bounded_exp(sequence_sum(logprobs - old_logprobs, batch)), batch.advantages, settings)
 
 
 ALGORITHMS = {"rloo": rloo}

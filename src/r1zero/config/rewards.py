@@ -71,6 +71,11 @@ class Rewards(Section):
     """Scores for the verifier `process_reward`."""
     judge: Judge | None = None
     """Re-checks what the accuracy verifiers reject."""
+    on_error: Literal["leave_out", "zero"] = "leave_out"
+    """A response whose verifier failed (verdict `error`: a service away, a crash): neither in its group's baseline nor
+    in the loss, or a reward of 0 for that verifier. A group with fewer than two judged responses teaches nothing."""
+    on_timeout: Literal["zero", "leave_out"] = "zero"
+    """The same of a response whose verifier ran out of time, which is mostly the text's own doing."""
     truncated: Literal["zero", "mask", "penalise"] = "zero"
     """Training on a response cut off at rollout.max_new_tokens: it earns nothing (a reward above 0 becomes 0); its
     tokens are not learned from, though its reward counts in its group; or it keeps its reward less

@@ -197,6 +197,9 @@ class Logging(Section):
     tensorboard: bool = True
 
 
+_FILTERS = {"top_k": 0, "top_p": 1.0, "min_p": 0.0}  # of sampling, and what switches each off
+
+
 class Recipe(Section):
     """Reinforcement learning: `r1zero train`."""
 
@@ -285,8 +288,18 @@ class Recipe(Section):
             found.append(("rewards.overlong_tokens", "only works with rewards.truncated: penalise; set that or 0"))
         if overlong >= longest:
             found.append(("rewards.overlong_tokens", f"must be less than rollout.max_new_tokens = {longest}; lower it"))
-        if self.algorithm.filter_by not in ("reward", *names):
+        filter_by = self.algorithm.filter_by
+        if filter_by not in ("reward", *names):
             found.append(("algorithm.filter_by", f"is not 'reward' or one of {list(names)}; choose one of them"))
+        for number, source in enumerate(self.data.sources):
+            if source.verifiers and filter_by not in ("reward", *source.verifiers):
+                found.append(
+                    (
+                        "algorithm.filter_by",
+                        f"is not among data.sources.{number}.verifiers; add it there (its "
+                        f"weight may be 0), or set reward",
+                    )
+                )
         return found
 
     def _algorithm_conflicts(self) -> Conflicts:
@@ -296,6 +309,23 @@ class Recipe(Section):
             found.append(("evaluation.ema", "there is no average; set trainer.ema, for example 0.99"))
         if settings.kl_target is not None and not settings.kl:
             found.append(("algorithm.kl_target", "needs a coefficient to start from; set algorithm.kl above 0"))
+        if settings.kl_in == "loss" and settings.kl_estimator == "k1" and settings.kl:
+            found.append(
+                (
+                    "algorithm.kl_estimator",
+                    "k1 in the loss has an expected gradient of zero and penalises nothing; choose k2 or k3, or set "
+                    "algorithm.kl_in: reward",
+                )
+            )
+        filters = [name for name, off in _FILTERS.items() if getattr(self.rollout, name) != off]
+        if settings.correction.level != "none" and filters:
+            found.append(
+                (
+                    "algorithm.correction.level",
+                    f"needs the probabilities that were sampled from, which rollout.{filters[0]} changes; switch the "
+                    f"filter off, or set none",
+                )
+            )
         if settings.kl_in == "reward" and settings.kl is None:
             found.append(("algorithm.kl_in", "needs a coefficient; set algorithm.kl"))
         if settings.correction.low > settings.correction.high:

@@ -60,11 +60,15 @@ def restore(model: Any, folder: Path) -> None:
     config.modules_to_save = None  # a head is a parameter like any other here
     peft.inject_adapter_in_model(config, model)
     own = dict(model.named_parameters())
+    missing = {name for name in own if f".{_NAME}." in name and ".lora_" in name}
     with torch.no_grad():
         for name, value in tensors(folder):
+            missing.discard(name)
             if name not in own or own[name].shape != value.shape:
                 raise UsageError(f"{folder}: {name} does not fit its base model '{config.base_model_name_or_path}'")
             own[name].copy_(value)
+    if missing:
+        raise UsageError(f"{folder}: {sorted(missing)[0]} is not in {_WEIGHTS}; train or fetch the adapters again")
     model.requires_grad_(False)
 
 
@@ -84,6 +88,18 @@ def base_of(folder: Path) -> str:
     if Path(base).name in fetch.names():  # on another machine r1zero keeps it elsewhere
         return fetch.resolve(Path(base).name)
     raise UsageError(f"{folder}: its base model '{base}' is not here; put it there or correct {_CONFIG}")
+
+
+def scaling(folder: Path) -> tuple[int, float, bool]:
+    """Rank, alpha and whether alpha is divided by the root of the rank: what the numbers of a folder mean."""
+    settings = json.loads((folder / _CONFIG).read_text())
+    return int(settings["r"]), float(settings["lora_alpha"]), bool(settings.get("use_rslora"))
+
+
+def own_scaling(model: Any) -> tuple[int, float, bool]:
+    """The same of the adapters in a model."""
+    settings = model.peft_config[_NAME]
+    return int(settings.r), float(settings.lora_alpha), bool(settings.use_rslora)
 
 
 def has_head(folder: Path) -> bool:

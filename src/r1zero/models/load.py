@@ -14,6 +14,7 @@ from r1zero.config import Lora, Quantization
 from r1zero.errors import UsageError
 from r1zero.models import adapters, dropout, fetch, quantize, rotary
 from r1zero.models.attention import IMPLEMENTATION, PackPlan
+from r1zero.models.complete import refuse_incomplete
 from r1zero.models.head import lm_head
 from r1zero.types import Segment
 
@@ -58,8 +59,14 @@ def load_model(
         tokenizer = AutoTokenizer.from_pretrained(local, trust_remote_code=trust_remote_code)
         config = AutoConfig.from_pretrained(base, trust_remote_code=trust_remote_code, **changes)
         dropout.switch_off(config, key)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            base, config=config, dtype=dtype, trust_remote_code=trust_remote_code, **options
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            base,
+            config=config,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below
+            **options,
         )
     except OSError as error:
         reason = str(error).splitlines()[0]
@@ -67,6 +74,8 @@ def load_model(
             f"{key} = '{path}': no such folder, and not a model the hub gives: {reason}; "
             f"`r1zero model list` shows what r1zero brings"
         ) from None
+    model, report = loaded
+    refuse_incomplete(report, f"{key} = '{path}'")
     quantize.keep_differentiable(model)
     model = (model if options else model.to(device)).eval()
     check_forward(model, path, key, longest)

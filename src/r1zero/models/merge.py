@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from r1zero.config import Quantization
 from r1zero.models import adapters, fetch, quantize
-from r1zero.models.value import without_loading_report
+from r1zero.models.complete import LM_HEAD, refuse_incomplete
+from r1zero.models.value import HEAD, without_loading_report
 
 
 def merge(folder: Path, out: Path, *, dtype: torch.dtype, quantization: Quantization = "none") -> None:
@@ -22,7 +24,12 @@ def merge(folder: Path, out: Path, *, dtype: torch.dtype, quantization: Quantiza
         kind, labels = AutoModelForSequenceClassification, {"num_labels": 1}
     options = quantize.loading_options(quantization, dtype, torch.device("cpu"))
     with without_loading_report():
-        model = kind.from_pretrained(base, dtype=dtype if options else torch.float32, **labels, **options)
+        loaded: Any = kind.from_pretrained(
+            base, dtype=dtype if options else torch.float32, output_loading_info=True, **labels, **options
+        )
+    model, report = loaded
+    head = adapters.has_head(folder)
+    refuse_incomplete(report, str(base), new=HEAD if head else (), unused=LM_HEAD if head else ())
     adapters.restore(model, folder)
     with torch.device("meta"):  # of the plain model only the description is needed
         plain = kind.from_config(AutoConfig.from_pretrained(base, **labels), dtype=dtype)

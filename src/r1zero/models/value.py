@@ -17,11 +17,12 @@ from r1zero.config import Lora
 from r1zero.errors import UsageError
 from r1zero.models import adapters, dropout, fetch
 from r1zero.models.attention import PackPlan
+from r1zero.models.complete import LM_HEAD, refuse_incomplete
 from r1zero.models.head import lm_head
 from r1zero.models.load import check_pack, hidden_states
 from r1zero.types import Batch, TokenValues
 
-_HEAD = frozenset({"score.weight", "score.bias"})
+HEAD = frozenset({"score.weight", "score.bias"})
 
 
 def load_scorer(
@@ -63,10 +64,8 @@ def load_scorer(
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{key} = '{path}': neither a causal LM nor a reward model with one label: {reason}") from None
-    missing = set(loading["missing_keys"])
-    if missing - _HEAD:
-        raise UsageError(f"{key} = '{path}': the model has no {sorted(missing - _HEAD)[0]}; choose another")
-    if missing:
+    refuse_incomplete(loading, f"{key} = '{path}'", new=HEAD, unused=LM_HEAD)
+    if loading["missing_keys"]:
         _draw(model.score, seed)
     model = model.to(device).eval()
     check_pack(

@@ -12,7 +12,7 @@ from r1zero.rewards.catalog import verifier
 from r1zero.rewards.scorer import Scorer
 from r1zero.types import Problem, Score, Verdict
 
-_WORST_FIRST: Sequence[Verdict] = ("unverifiable", "timeout", "error", "graded")
+_WORST_FIRST: Sequence[Verdict] = ("unverifiable", "error", "timeout", "graded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,16 @@ def combined(verifiers: Verifiers, problem: Problem, pending: Mapping[str, Futur
 
 def in_group(verifiers: Verifiers, problem: Problem, scores: Sequence[Score], lengths: Sequence[int]) -> list[Score]:
     """The scores of one prompt's responses once verifiers that compare the responses with each other have seen them
-    all. `lengths` in tokens."""
+    all. `lengths` in tokens. A response whose verifier failed is not compared with."""
     weights = verifiers.of_problem(problem)
     for name in weights:
         values_of = verifier(name).in_group
         if values_of is None:
             continue
-        values = values_of([score.parts[name] >= 1.0 for score in scores], lengths)
-        parts = [{**score.parts, name: value} for score, value in zip(scores, values, strict=True)]
+        judged = [index for index, score in enumerate(scores) if score.verdict != "error"]
+        right = [scores[index].parts[name] >= 1.0 for index in judged]
+        values = dict(zip(judged, values_of(right, [lengths[index] for index in judged]), strict=True))
+        parts = [{**score.parts, name: values.get(index, 0.0)} for index, score in enumerate(scores)]
         scores = [
             replace(score, value=_weighted(weights, part), parts=part)
             for score, part in zip(scores, parts, strict=True)

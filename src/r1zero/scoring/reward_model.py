@@ -21,6 +21,7 @@ from r1zero.data.judged import can_pad, judged_ids, judged_steps, last_token
 from r1zero.device import Device
 from r1zero.errors import UsageError
 from r1zero.models import fetch
+from r1zero.models.complete import LM_HEAD, refuse_incomplete
 from r1zero.types import Message, Problem, Score
 
 
@@ -143,6 +144,7 @@ def _load(
     if report["missing_keys"]:
         missing = ", ".join(sorted(report["missing_keys"])[:3])
         raise UsageError(f"{where}: {missing} not in the checkpoint; its scores would be random")
+    refuse_incomplete(report, where, unused=LM_HEAD)
     if can_pad(tokenizer):
         model.config.pad_token_id = tokenizer.pad_token_id  # by it transformers finds the end of a padded text
     return model.to(device.torch_device).eval().requires_grad_(False), tokenizer

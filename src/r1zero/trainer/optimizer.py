@@ -94,8 +94,12 @@ def load_state(optimizer: Optimizer, masters: Mapping[str, nn.Parameter], folder
     found: dict[str, dict[str, Any]] = {name: {} for name in masters}
     for place, value in {**load_file(folder / _TENSORS), **said["numbers"]}.items():
         key, _, name = place.partition("/")
-        if name in found:
-            found[name][key] = value
+        if name not in found:
+            raise UsageError(
+                f"{folder}: the optimizer's state holds {name}, which does not train here; resume with the model "
+                f"settings that the run began with"
+            )
+        found[name][key] = value
     for name, master in masters.items():
         optimizer.state[master] = {key: _to_device(value, master, optimizer) for key, value in found[name].items()}
 

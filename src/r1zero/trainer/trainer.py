@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from r1zero.config import Optimization
@@ -26,6 +25,7 @@ from r1zero.models.forward import token_logprobs
 from r1zero.trainer.average import Average
 from r1zero.trainer.masters import MasterWeights, clip_gradients
 from r1zero.trainer.optimizer import build_optimizer, load_state, save_state
+from r1zero.trainer.saved import load_weights, save_weights
 from r1zero.trainer.schedule import learning_rate
 from r1zero.types import Batch, TokenLoss
 
@@ -117,6 +117,13 @@ class Trainer(Generic[Prediction]):
         self.updates += 1
         return Update(norm, lr, skipped)
 
+    def pass_over(self) -> Update:
+        """An update whose gradient is zero everywhere: the schedule goes on, the weights stay. An optimizer would move
+        them all the same, by the momentum of earlier updates."""
+        lr = learning_rate(self.settings, self.updates, self.total_updates)
+        self.updates += 1
+        return Update(0.0, lr, skipped=False)
+
     @torch.no_grad()
     def predict(self, batch: Batch) -> Prediction:
         """What the current weights say of a pack's targets."""
@@ -152,44 +159,18 @@ class Trainer(Generic[Prediction]):
         (folder / "trainer.json").write_text(json.dumps({"updates": self.updates}))
 
     def _save_model(self, folder: Path, values: Mapping[str, Tensor]) -> None:
-        detached = {name: value.detach() for name, value in values.items()}
-        if adapters.adapted(self.model):
-            adapters.save(self.model, folder, detached)
-        else:
-            self.model.save_pretrained(folder, state_dict=detached)
+        save_weights(self.model, values, folder)
         self.tokenizer.save_pretrained(folder)
 
     def load(self, folder: Path) -> None:
-        """Continue exactly where `save` left off. Raises UsageError when the checkpoint is of another kind of training:
-        with adapters or without, with other adapters, with another optimizer."""
-        self._load_model(folder, self.masters.masters)
+        """Continue exactly where `save` left off. Raises UsageError when the checkpoint is of another model or kind of
+        training: with adapters or without, with other adapters, with another optimizer."""
+        load_weights(self.model, self.masters.masters, folder)
         self.masters.publish()
         if self.average is not None:
             kept = (folder / _AVERAGE).is_dir()
             if not kept:
                 log.warning("trainer.ema: the checkpoint holds no average; it begins with the checkpoint's weights")
-            self._load_model(folder / _AVERAGE if kept else folder, self.average.values)
+            load_weights(self.model, self.average.values, folder / _AVERAGE if kept else folder)
         load_state(self.optimizer, self.masters.masters, folder)
         self.updates = json.loads((folder / "trainer.json").read_text())["updates"]
-
-    @torch.no_grad()
-    def _load_model(self, folder: Path, values: Mapping[str, Tensor]) -> None:
-        if adapters.is_adapter(folder) != adapters.adapted(self.model):
-            kind = "adapters" if adapters.is_adapter(folder) else "a whole model"
-            raise UsageError(f"model.lora: the checkpoint holds {kind}; resume with the setting the run began with")
-        found = adapters.tensors(folder) if adapters.adapted(self.model) else _model_tensors(folder)
-        for name, value in found:
-            if name in values and values[name].shape != value.shape:
-                raise UsageError(
-                    f"{folder}: {name} is {list(value.shape)}, not {list(values[name].shape)}; resume with the model "
-                    f"settings that the run began with"
-                )
-            if name in values:
-                values[name].copy_(value)
-
-
-def _model_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
-    for file in sorted(folder.glob("model*.safetensors")):
-        with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 (not a dict)
-                yield name, tensors.get_tensor(name)
