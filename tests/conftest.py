@@ -22,16 +22,10 @@ def _threads() -> None:
     device.select("cpu", "fp32", threads=1)
 
 
-def small_model(
-    kind: str = "qwen2", seed: int = 0, dtype: torch.dtype = torch.float32, spread: float = 3.0, **changes: Any
-) -> Any:
-    """A random transformers model with 2 layers and a vocabulary of 97, attending by our plans.
+def small_config(kind: str, **changes: Any) -> Any:
+    """The transformers config of a model with 2 layers and a vocabulary of 97."""
+    from transformers import AutoConfig
 
-    `spread` scales the initial weights, which are so small that every model looks alike.
-    """
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    torch.manual_seed(seed)
     sizes = {
         "vocab_size": 97,
         "hidden_size": 32,
@@ -45,11 +39,30 @@ def small_model(
         "pad_token_id": 2,
         **changes,
     }
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes), dtype=dtype).eval()
+    return AutoConfig.for_model(kind, **sizes)
+
+
+def small_model(
+    kind: str = "qwen2",
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    spread: float = 3.0,
+    longest: int = 0,
+    **changes: Any,
+) -> Any:
+    """A random transformers model with 2 layers and a vocabulary of 97, attending by our plans, for sequences of up to
+    `longest` tokens.
+
+    `spread` scales the initial weights, which are so small that every model looks alike.
+    """
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(small_config(kind, **changes), dtype=dtype).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(spread)
-    check_forward(model, kind)
+    check_forward(model, kind, longest=longest)
     return model
 
 

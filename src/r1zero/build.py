@@ -152,6 +152,7 @@ def build_critic(
         seed=seeds.derive(recipe.run.seed, "critic"),
         trust_remote_code=recipe.model.trust_remote_code,
         lora=settings.lora,
+        longest=_longest(recipe),
     )
     return Trainer(
         model,
@@ -195,6 +196,7 @@ def load_policy(recipe: config.Recipe, device: Device) -> Policy:
         lora=settings.lora,
         quantization=settings.quantization,
         seed=seeds.derive(recipe.run.seed, "lora"),
+        longest=_longest(recipe),
     )
     _check_context(recipe, longest_context(model))
     rendered = renderer(recipe.data, tokenizer)
@@ -302,8 +304,13 @@ def without_held_out(problems: list[Problem], section: str, held_out: Sequence[P
     return good, leaked
 
 
+def _longest(recipe: config.Recipe) -> int:
+    """Tokens of the longest sequence that a recipe allows."""
+    return recipe.data.max_prompt_tokens + recipe.rollout.max_new_tokens
+
+
 def _check_context(recipe: config.Recipe, context: int) -> None:
-    longest = recipe.data.max_prompt_tokens + recipe.rollout.max_new_tokens
+    longest = _longest(recipe)
     if context and longest > context:
         raise UsageError(
             f"rollout.max_new_tokens = {recipe.rollout.max_new_tokens}: with data.max_prompt_tokens = "

@@ -102,6 +102,11 @@ def check_lengths(recipe: config.TuningRecipe, objective: Objective) -> None:
         )
 
 
+def longest(recipe: config.TuningRecipe) -> int:
+    """Tokens of the longest sequence that a recipe allows."""
+    return recipe.data.max_tokens + (recipe.rollout.max_new_tokens if recipe.rollout else 0)
+
+
 def load(recipe: config.TuningRecipe, objective: Objective, device: Device) -> tuple[Any, Any]:
     """The model with the head that the objective needs, and its tokenizer."""
     from transformers import AutoTokenizer
@@ -126,6 +131,7 @@ def load(recipe: config.TuningRecipe, objective: Objective, device: Device) -> t
             changes=changes,
             trust_remote_code=settings.trust_remote_code,
             lora=settings.lora,
+            longest=longest(recipe),
         )
         local = fetch.resolve(settings.path)
         tokenizer = AutoTokenizer.from_pretrained(local, trust_remote_code=settings.trust_remote_code)
@@ -140,6 +146,7 @@ def load(recipe: config.TuningRecipe, objective: Objective, device: Device) -> t
             lora=settings.lora,
             quantization=settings.quantization,
             seed=seeds.derive(recipe.run.seed, "lora"),
+            longest=longest(recipe),
         )
     context = longest_context(model)
     if context and recipe.data.max_tokens > context:
@@ -183,6 +190,7 @@ def load_teacher(recipe: config.TuningRecipe, tokenizer: Any, device: Device) ->
         dtype=device.dtype,
         device=device.torch_device,
         trust_remote_code=recipe.model.trust_remote_code,
+        longest=longest(recipe),
         key="objective.teacher",
     )
     if theirs.get_vocab() != tokenizer.get_vocab():
@@ -199,11 +207,11 @@ def student(recipe: config.TuningRecipe, model: Any, tokenizer: Any) -> Student:
         raise UsageError(
             "rollout: missing; the model answers the prompts itself, so add the section with max_new_tokens"
         )
-    longest = recipe.data.max_tokens + settings.max_new_tokens
+    needed = longest(recipe)
     context = longest_context(model)
-    if recipe.trainer.tokens_per_pack < longest or (context and context < longest):
+    if recipe.trainer.tokens_per_pack < needed or (context and context < needed):
         raise UsageError(
-            f"rollout.max_new_tokens = {settings.max_new_tokens}: with data.max_tokens a sequence may have {longest} "
+            f"rollout.max_new_tokens = {settings.max_new_tokens}: with data.max_tokens a sequence may have {needed} "
             f"tokens, more than the model's context or trainer.tokens_per_pack; lower it"
         )
     stop = stop_strings(recipe.data.template, recipe.data.templates_file)

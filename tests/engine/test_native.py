@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from r1zero.data.packing import pack
 from r1zero.engine.native import NativeEngine
 from r1zero.errors import UsageError
 from r1zero.models.forward import token_logprobs
-from r1zero.types import Sample, Sampling
+from r1zero.types import Completion, Prompt, Sample, Sampling
 
 from ..conftest import ByteTokenizer, random_prompts, small_model
 from .contract import PROMPTS, SAMPLING, check_engine, everything, greedy_by_transformers, same
@@ -23,6 +24,20 @@ _BYTES_PER_TOKEN = 2 * 2 * 2 * 8 * 4  # keys and values, layers, heads, width, f
 
 def engine_of(model: Any, gib: float = 1.0) -> NativeEngine:
     return NativeEngine(model, ByteTokenizer(), kv_cache_gib=gib)
+
+
+def sampled(prompt: Prompt, completions: Sequence[Completion]) -> list[Sample]:
+    """Completions as the trainer sees them."""
+    return [
+        Sample(
+            prompt_ids=prompt.token_ids,
+            response_ids=completion.token_ids,
+            mask=np.ones(len(completion.token_ids), dtype=bool),
+            advantages=completion.logprobs,
+            behaviour_logprobs=completion.logprobs,
+        )
+        for completion in completions
+    ]
 
 
 def test_contract() -> None:
@@ -49,17 +64,7 @@ def test_log_probabilities_equal_the_trainers(model: Any, temperature: float) ->
     )
     groups = everything(engine_of(model), PROMPTS, sampling)
     for index, prompt in enumerate(PROMPTS):
-        samples = [
-            Sample(
-                prompt_ids=prompt.token_ids,
-                response_ids=completion.token_ids,
-                mask=np.ones(len(completion.token_ids), dtype=bool),
-                advantages=completion.logprobs,
-                behaviour_logprobs=completion.logprobs,
-            )
-            for completion in groups[index]
-        ]
-        (batch,) = pack(samples, tokens_per_pack=1000)
+        (batch,) = pack(sampled(prompt, groups[index]), tokens_per_pack=1000)
         trained = token_logprobs(model, batch, temperature).logprobs
         torch.testing.assert_close(batch.behaviour_logprobs, trained, atol=1e-3, rtol=0)
 

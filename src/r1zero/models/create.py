@@ -38,6 +38,7 @@ def new_model(settings: NewModel, tokenizer: Any, *, dtype: torch.dtype, device:
     """A causal LM with random weights from torch's generator, attending by our plans."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    from r1zero.models import dropout
     from r1zero.models.load import check_forward
 
     architecture = dict(settings.architecture)
@@ -51,6 +52,7 @@ def new_model(settings: NewModel, tokenizer: Any, *, dtype: torch.dtype, device:
         )
     except ValueError as error:
         raise UsageError(f"model.architecture.model_type = '{kind}': {str(error).splitlines()[0][:200]}") from None
+    dropout.switch_off(config, "model.architecture")
     model = AutoModelForCausalLM.from_config(config, dtype=dtype).to(device)
     check_forward(model, kind)
     return model

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from r1zero.config import Lora, Quantization
 from r1zero.errors import UsageError
-from r1zero.models import adapters, fetch, quantize
+from r1zero.models import adapters, dropout, fetch, quantize, rotary
 from r1zero.models.attention import IMPLEMENTATION, PackPlan
 from r1zero.models.complete import refuse_incomplete
 from r1zero.models.head import lm_head
@@ -34,16 +34,18 @@ def load_model(
     lora: Lora | None = None,
     quantization: Quantization = "none",
     seed: int = 0,
+    longest: int = 0,
     key: str = _KEY,
 ) -> tuple[Any, Any]:
-    """A transformers causal LM that attends by our plans, and its tokenizer. `changes` are values of its config.
+    """A transformers causal LM that attends by our plans, and its tokenizer. `changes` are values of its config,
+    `longest` the tokens of the longest sequence that it will see (0: as long as its context).
 
     `path` is a folder, a Hugging Face id, or the name of a model that `r1zero model list` shows. With `lora` new
     adapters, drawn from `seed`, are all that trains. A folder of adapters is loaded into the model they were made for,
     and nothing of it trains. Raises UsageError, which names `key`, when there is nothing to load, or when the family
     computes something that we do not.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     local = fetch.resolve(path)
     is_adapter = adapters.is_adapter(local)
@@ -55,14 +57,16 @@ def load_model(
     options = quantize.loading_options(quantization, dtype, device)
     try:
         tokenizer = AutoTokenizer.from_pretrained(local, trust_remote_code=trust_remote_code)
+        config = AutoConfig.from_pretrained(base, trust_remote_code=trust_remote_code, **changes)
+        dropout.switch_off(config, key)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             base,
+            config=config,
             dtype=dtype,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused below
             **options,
-            **changes,
         )
     except OSError as error:
         reason = str(error).splitlines()[0]
@@ -74,7 +78,7 @@ def load_model(
     refuse_incomplete(report, f"{key} = '{path}'")
     quantize.keep_differentiable(model)
     model = (model if options else model.to(device)).eval()
-    check_forward(model, path, key)
+    check_forward(model, path, key, longest)
     if is_adapter:
         adapters.restore(model, Path(local))
     elif lora is not None:
@@ -107,15 +111,18 @@ def hidden_states(model: Any, token_ids: Tensor, positions: Tensor, plan: object
     return output.last_hidden_state[0]
 
 
-def check_forward(model: Any, path: str, key: str = _KEY) -> None:
-    """Compare our packed logits with the model's own on a small pack, then leave our attention switched on.
+def check_forward(model: Any, path: str, key: str = _KEY, longest: int = 0) -> None:
+    """Compare our packed logits with the model's own on a small pack, then leave our attention switched on, and the
+    rotary angles those of sequences of `longest` tokens.
 
-    A family with another kind of attention, position or output layer fails here, before a run has cost anything.
+    A family with another kind of attention, position or output layer fails here, before a run has cost anything. So
+    does one that computes something else in training.
     """
     check_pack(
         model,
         path,
         key,
+        longest,
         own=lambda sequences: model(input_ids=sequences, use_cache=False).logits,
         ours=lambda hidden: lm_head(model).logits(hidden),
     )
@@ -123,26 +130,38 @@ def check_forward(model: Any, path: str, key: str = _KEY) -> None:
 
 @torch.no_grad()
 def check_pack(
-    model: Any, path: str, key: str, *, own: Callable[[Tensor], Tensor], ours: Callable[[Tensor], Tensor]
+    model: Any, path: str, key: str, longest: int, *, own: Callable[[Tensor], Tensor], ours: Callable[[Tensor], Tensor]
 ) -> None:
     """Compare what a model makes of two sequences [2, 8] -> [2, 8, ...] with what we make of their hidden states
-    [T, d] -> [T, ...] in a pack. Raises UsageError where they differ."""
-    # a prompt of 4 tokens with two responses of 4: a model that ignored our plan would take it for one sequence of 12
+    [T, d] -> [T, ...] in a pack, in training. Raises UsageError where they differ."""
+    context = longest_context(model)
+    longest = min(longest or context, context or longest)
+    rotary.fix_length(model, longest, key)
+    dropout.switch_off_layers(model)
+    model.eval()
+    # a prompt of 4 tokens with two responses of 4: a model that ignored our plan would take it for one sequence of 12;
+    # and 4 tokens as far out as a sequence may reach: nothing of the 12 may depend on them
     vocabulary = model.config.get_text_config().vocab_size
-    token_ids = (torch.arange(12, device=model.device) * 7919 + 11) % vocabulary
-    first, second = own(torch.stack((token_ids[:8], torch.cat((token_ids[:4], token_ids[8:]))))).float()
+    token_ids = (torch.arange(16, device=model.device) * 7919 + 11) % vocabulary
+    first, second = own(torch.stack((token_ids[:8], torch.cat((token_ids[:4], token_ids[8:12]))))).float()
     expected = torch.cat((first, second[4:]))
-    positions = torch.tensor([*range(8), *range(4, 8)], device=model.device)
+    far = max(0, longest - 4)
+    positions = torch.tensor([*range(8), *range(4, 8), *range(far, far + 4)], device=model.device)
     try:
         model.set_attn_implementation(IMPLEMENTATION)
-        hidden = hidden_states(model, token_ids, positions, PackPlan([Segment(0, 4, ((4, 4), (8, 4)))]))
-        difference = (ours(hidden) - expected).abs().max() / expected.abs().max()
+        model.train()
+        hidden = hidden_states(
+            model, token_ids, positions, PackPlan([Segment(0, 4, ((4, 4), (8, 4))), Segment(12, 4, ())])
+        )
+        difference = (ours(hidden[:12]) - expected).abs().max() / expected.abs().max()
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise UsageError(f"{key} = '{path}': {type(model).__name__} is not supported: {error}") from error
+    model.eval()
     if not difference <= _TOLERANCE[model.dtype] * (_QUANTIZED if quantize.quantized(model) else 1):
         raise UsageError(
             f"{key} = '{path}': {type(model).__name__} is not supported: our forward differs from its own by "
-            f"{difference:.1e} of the largest logit; its attention or output layer does something we do not"
+            f"{difference:.1e} of the largest logit; its attention, positions or output layer do something we do "
+            f"not, or it draws random numbers in training"
         )
 
 
@@ -155,4 +174,6 @@ def stop_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
 
 def longest_context(model: Any) -> int:
     """Positions the model was made for; 0 when its config does not say."""
-    return getattr(model.config.get_text_config(), "max_position_embeddings", 0) or 0
+    config = model.config.get_text_config()
+    positions = getattr(config, "max_position_embeddings", 0) or 0
+    return int(positions * rotary.stretched(getattr(config, "rope_parameters", None)))

@@ -15,7 +15,7 @@ from torch import Tensor
 from r1zero import seeds
 from r1zero.config import Lora
 from r1zero.errors import UsageError
-from r1zero.models import adapters, fetch
+from r1zero.models import adapters, dropout, fetch
 from r1zero.models.attention import PackPlan
 from r1zero.models.complete import LM_HEAD, refuse_incomplete
 from r1zero.models.head import lm_head
@@ -36,14 +36,15 @@ def load_scorer(
     changes: Mapping[str, Any] = MappingProxyType({}),
     trust_remote_code: bool = False,
     lora: Lora | None = None,
+    longest: int = 0,
 ) -> Any:
     """A model with a head of one number, attending by our plans: a transformers sequence classifier, or with
     `each_token` a token classifier.
 
     A reward model keeps its head; a causal LM gets a new one, normal with standard deviation 1 / (d + 1) (as
-    Open-Reasoner-Zero), drawn from `seed`. `changes` are values of its config. With `lora` adapters train, and the
-    head. Raises UsageError, which names `key`, when there is nothing to load, or when its head is not one linear layer
-    with one output.
+    Open-Reasoner-Zero), drawn from `seed`. `changes` are values of its config, `longest` the tokens of the longest
+    sequence that it will see. With `lora` adapters train, and the head. Raises UsageError, which names `key`, when
+    there is nothing to load, or when its head is not one linear layer with one output.
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
@@ -53,8 +54,9 @@ def load_scorer(
         raise UsageError(f"{key} = '{path}': is a folder of adapters; merge it first: r1zero model merge")
     try:
         settings = AutoConfig.from_pretrained(local, num_labels=1, trust_remote_code=trust_remote_code, **changes)
+        dropout.switch_off(settings, key)
         if each_token:
-            settings.classifier_dropout = 0.0  # a head of one layer; transformers would drop a tenth of its input
+            settings.classifier_dropout = 0.0  # a head of one layer; without a rate transformers drops a tenth
         with without_loading_report():
             model, loading = auto.from_pretrained(
                 local, config=settings, dtype=dtype, trust_remote_code=trust_remote_code, output_loading_info=True
@@ -63,24 +65,29 @@ def load_scorer(
         reason = str(error).splitlines()[0]
         raise UsageError(f"{key} = '{path}': neither a causal LM nor a reward model with one label: {reason}") from None
     refuse_incomplete(loading, f"{key} = '{path}'", new=HEAD, unused=LM_HEAD)
-    if set(loading["missing_keys"]):
-        generator = torch.Generator().manual_seed(seed)
-        width = model.score.weight.shape[1]
-        with torch.no_grad():
-            model.score.weight.copy_(torch.randn(1, width, generator=generator) / (width + 1))
-            if model.score.bias is not None:
-                model.score.bias.zero_()
+    if loading["missing_keys"]:
+        _draw(model.score, seed)
     model = model.to(device).eval()
     check_pack(
         model,
         path,
         key,
+        longest,
         own=lambda sequences: model.score(model.base_model(input_ids=sequences, use_cache=False).last_hidden_state),
         ours=lambda hidden: model.score(hidden).float(),
     )
     if lora is not None:
         adapters.attach(model, lora, base=local, seed=seeds.derive(seed, "lora"), head="score")
     return model.eval()
+
+
+@torch.no_grad()
+def _draw(head: Any, seed: int) -> None:
+    """New values for a head of one number."""
+    width = head.weight.shape[1]
+    head.weight.copy_(torch.randn(1, width, generator=torch.Generator().manual_seed(seed)) / (width + 1))
+    if head.bias is not None:
+        head.bias.zero_()
 
 
 @contextmanager
