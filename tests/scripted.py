@@ -48,7 +48,7 @@ def run(folder: Path, *overrides: str, engine: type[Truthful] = Truthful) -> lis
     with Stop() as stop, ScorerPool.of(recipe.rewards) as pool:
         parts = build(recipe, chosen, run_folder, pool)
         object.__setattr__(parts, "engine", engine(parts.trainer.tokenizer, ANSWERS))
-        with Session(recipe, run_folder, chosen, parts, stop) as session:
+        with Session(recipe, run_folder, chosen, parts, stop, parts.fingerprints) as session:
             train(parts, session)
     return metrics(folder / "run")
 

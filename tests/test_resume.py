@@ -128,8 +128,3 @@ def test_a_changed_setting_is_said_aloud_on_resume(tmp_path: Path, caplog: pytes
     assert "resuming with run.steps = 2; the run began with 1" in caplog.text
     assert "resuming with trainer.lr = 0.0001; the run began with 0.0003" in caplog.text
     assert [record["step"] for record in metrics(tmp_path / "run")] == [1, 2]
-
-
-def test_resume_without_a_checkpoint_starts_from_the_beginning(undisturbed: Path, tmp_path: Path) -> None:
-    r1zero("train", write_recipe(tmp_path, UPDATES), "--resume")
-    assert_same_end(undisturbed, tmp_path / "run")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +23,7 @@ from r1zero.engine.base import RolloutEngine
 from r1zero.engine.native import NativeEngine
 from r1zero.errors import UsageError
 from r1zero.evaluate import Evaluator
+from r1zero.files import fingerprint
 from r1zero.log import log
 from r1zero.memory import Memory
 from r1zero.models.flops import ModelFlops, model_flops
@@ -61,6 +62,7 @@ class Parts:
     sampling: Sampling
     decode: Callable[[Any], str]
     flops: ModelFlops
+    fingerprints: Mapping[str, str]  # of each source's prompts, by its section
 
     def publish_weights(self, version: int) -> None:
         self.channel.send(self.trainer.own_weights(), version)
@@ -137,6 +139,17 @@ def build(recipe: config.Recipe, device: Device, folder: RunFolder, pool: Scorer
         sampling=policy.sampling,
         decode=policy.decode,
         flops=model_flops(policy.model),
+        fingerprints={section: _fingerprint(part) for section, (part, _) in zip(read, usable, strict=True)},
+    )
+
+
+def _fingerprint(prompts: Sequence[Prompt]) -> str:
+    """Of the problems that a run draws from, in their order: a position in them means nothing in others."""
+    problems = (prompt.problem for prompt in prompts)
+    return fingerprint(
+        text.encode(errors="surrogatepass")
+        for problem in problems
+        for text in (problem.id, repr(problem.question), problem.answer)
     )
 
 

@@ -43,6 +43,11 @@ class Device:
         return torch.device(self.kind)
 
     @property
+    def dtype_name(self) -> str:
+        """As recipes call it."""
+        return _NAMES[self.dtype]
+
+    @property
     def gemm_rate(self) -> float:
         """GFLOP/s of a matrix product in the chosen dtype."""
         return self.gemm_gflops[_NAMES[self.dtype]]

@@ -48,7 +48,11 @@ def measure(parts: Parts, session: Session, algorithm: Algorithm, drafts: Sequen
     ) -> list[np.ndarray]:
         with session.clock(phase):
             packs = pack(asked, tokens_per_pack=settings.tokens_per_pack)
-            return unpack(packs, [says(batch) for batch in packs], len(asked))
+            said = []
+            for batch in packs:
+                session.stop.check()
+                said.append(says(batch))
+            return unpack(packs, said, len(asked))
 
     def policies(asked: Sequence[Sample]) -> Measured:
         old = reference = None
@@ -93,16 +97,28 @@ def update(
     minibatches: Sequence[Sequence[Batch]],
     loss: Callable[[Prediction, Batch], TokenLoss],
     learns_from: Callable[[Batch], bool],
+    before: Callable[[bool], None] = lambda stepping: None,
 ) -> dict[str, float]:
     """One optimizer step per minibatch that has a gradient; returns means over the minibatches: the loss as it is, what
-    is measured beside it by the same weights, made to sum to 1."""
+    is measured beside it by the same weights, made to sum to 1.
+
+    Until the first optimizer step `before` may raise to give the update up: it is called before every pack, and with
+    True before that step.
+    """
     collected: dict[str, list[float]] = {}
     skipped = without = 0
+    begun = False
     for packs in filter(None, minibatches):
         learning = [batch for batch in packs if learns_from(batch)]
-        rest = [batch for batch in packs if batch not in learning]
-        shares = [trainer.forward_backward(batch, loss) for batch in learning]
-        shares += [trainer.forward(batch, loss) for batch in rest]
+        shares = []
+        for batch in [*learning, *(batch for batch in packs if batch not in learning)]:
+            if not begun:
+                before(False)
+            run = trainer.forward_backward if batch in learning else trainer.forward
+            shares.append(run(batch, loss))
+        if learning and not begun:
+            before(True)
+            begun = True
         done = trainer.step() if learning else trainer.pass_over()
         skipped += done.skipped
         without += not learning
@@ -120,7 +136,7 @@ def update_policy(
 ) -> dict[str, float]:
     with session.clock("update"):
         every = minibatches * parts.recipe.trainer.epochs
-        return update(parts.trainer, every, algorithm.loss, algorithm.learns_from)
+        return update(parts.trainer, every, algorithm.loss, algorithm.learns_from, session.before_update)
 
 
 def update_critic(parts: Parts, session: Session, groups: Sequence[list[Sample]]) -> dict[str, float]:

@@ -48,7 +48,7 @@ def pretrain(recipe: PretrainRecipe, device: Device, folder: RunFolder, stop: St
         flops=model_flops(model),
         samples_per_step=recipe.trainer.samples_per_step,
     )
-    with Session(recipe, folder, device, parts.trainer, stop) as session:
+    with Session(recipe, folder, device, parts.trainer, stop, {"data": rows.fingerprint}) as session:
         tune.train(parts, session)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from r1zero import config
+from r1zero import config, interrupt
 from r1zero.data.control import control_tokens
 from r1zero.engine.base import RolloutEngine
 from r1zero.models.load import stop_token_ids
@@ -70,7 +70,8 @@ def sample(
 
 
 def grade(prompts: Sequence[Prompt], pending: Sequence[Pending], verifiers: Verifiers) -> list[Group]:
-    """Wait for the verdicts that are still out."""
+    """Wait for the verdicts that are still out. Raises Interrupted if a stop is asked for meanwhile."""
+    interrupt.settled(future for results in pending for _, _, futures in results for future in futures.values())
     return [_group(prompt, results, verifiers) for prompt, results in zip(prompts, pending, strict=True)]
 
 

@@ -7,17 +7,21 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from safetensors import SafetensorError
+
+from r1zero import device
 from r1zero.checkpoint import rng, store
 from r1zero.checkpoint.folder import RunFolder
 from r1zero.config import PretrainRecipe, Recipe, TuningRecipe
 from r1zero.device import Device
-from r1zero.errors import Interrupted
+from r1zero.errors import Interrupted, UsageError
 from r1zero.interrupt import Stop
 from r1zero.log import duration, log, to_file
 from r1zero.metrics import MetricsSink
 
+AnyRecipe = TypeVar("AnyRecipe", Recipe, TuningRecipe, PretrainRecipe)
 _QUIET_SECONDS = 2.0  # steps faster than this share a line
 
 
@@ -33,11 +37,27 @@ class Learner(Protocol):
         ...
 
 
+def settle(recipe: AnyRecipe, folder: RunFolder) -> tuple[AnyRecipe, Device]:
+    """The device of a run, and its recipe with the names of device and dtype in place of `auto`. What `auto` means is
+    decided once per run: measured again, a busy machine could say otherwise. Raises UsageError for a device that is not
+    there."""
+    before = folder.recorded()
+    kind, dtype = (
+        said if said != "auto" else str(before.get(section, {}).get(key, "auto"))
+        for said, section, key in ((recipe.run.device, "run", "device"), (recipe.model.dtype, "model", "dtype"))
+    )
+    chosen = device.select(kind, dtype, recipe.run.threads, recipe.run.deterministic)  # pyright: ignore[reportArgumentType]
+    run = recipe.run.model_copy(update={"device": chosen.kind})
+    model = recipe.model.model_copy(update={"dtype": chosen.dtype_name})
+    return recipe.model_copy(update={"run": run, "model": model}), chosen
+
+
 class Session:
     """One training run from its first or resumed step to its last. Use with `with`.
 
     `steps` yields the numbers of the steps to do (from 1) and saves when due; a Ctrl-C inside a step goes back to the
-    step's beginning, where no weight had changed, and saves that.
+    step's beginning, where no weight had changed, and saves that; so does an error. `data` are fingerprints of the rows
+    by source. Raises UsageError, and changes nothing, for a checkpoint or data that do not fit the recipe.
     """
 
     def __init__(
@@ -47,6 +67,7 @@ class Session:
         device: Device,
         learner: Learner,
         stop: Stop,
+        data: Mapping[str, str],
     ) -> None:
         self.run, self.folder, self.device, self.learner, self.stop = recipe.run, folder, device, learner, stop
         self.done = 0  # finished steps
@@ -54,10 +75,14 @@ class Session:
         self._saved = -1
         self._seconds: dict[str, float] = {}
         self._peaks: dict[str, float] = {}
-        self._log_file = to_file(folder.log)
+        self._known: set[Path] = set()  # checkpoints that are intact
+        self._changing = False  # the step in progress has changed weights
         begun = folder.begun
-        folder.begin(recipe, device)
+        if not self.run.accept_changed_data:
+            folder.refuse_other_data(data)
         resumed = self._resume()
+        folder.begin(recipe, device, data)  # before this line nothing of the run has changed
+        self._log_file = to_file(folder.log)
         if not resumed:
             rng.seed_all(self.run.seed)
         if begun:
@@ -81,11 +106,28 @@ class Session:
             elif kind is None:
                 self.folder.event("finished", step=self.done)
             else:
-                self.folder.event("failed", step=self.done, error=f"{kind.__name__}: {error}")
+                self._failed(kind, error)
         finally:
             self.sink.close()
             log.removeHandler(self._log_file)
             self._log_file.close()
+
+    def _failed(self, kind: type[BaseException], error: BaseException | None) -> None:
+        """Keep the finished steps, unless the weights are already beyond them, or the user does not want to wait."""
+        try:
+            self.folder.event("failed", step=self.done, error=f"{kind.__name__}: {error}")
+            if issubclass(kind, Exception) and not self._changing and self.done > self._first:
+                self.learner.discard_gradients()
+                self.save()
+                log.info(f"step {self.done} is saved; continue with --resume")
+        except Exception as second:  # the first error is the one to see
+            log.warning(f"step {self.done} could not be saved: {second}")
+
+    def before_update(self, stepping: bool) -> None:
+        """A moment at which a step may still be given up: raises Interrupted if that was asked for. It is the last one
+        when the optimizer is `stepping`: weights change from then on."""
+        self.stop.check()
+        self._changing = stepping
 
     def steps(self) -> Iterator[int]:
         self._start = time.monotonic()
@@ -103,6 +145,7 @@ class Session:
         now = time.monotonic()
         self.done += 1
         self.position += consumed
+        self._changing = False
         seconds = {
             f"seconds/{phase}": value for phase, value in {**self._seconds, "step": now - self._recorded}.items()
         }
@@ -138,9 +181,17 @@ class Session:
         """Publish a checkpoint of the finished steps."""
         if self._saved == self.done:
             return
+        target = self.folder.checkpoint(self.done)
         with self.clock("save"):
-            store.publish(self.folder.checkpoint(self.done), self._fill)
-            store.prune(self.folder.checkpoints, self.run.keep_checkpoints)
+            try:
+                store.publish(target, self._fill)
+                self._known.add(target)
+                store.prune(self.folder.checkpoints, target, self.run.keep_checkpoints, self._known)
+            except (OSError, SafetensorError) as error:
+                raise UsageError(
+                    f"{target}: cannot be written: {error}; earlier checkpoints are as they were: make room, and "
+                    f"continue with --resume"
+                ) from error
         self._saved = self.done
         self.folder.event("saved", step=self.done)
 
@@ -150,10 +201,11 @@ class Session:
         (folder / "state.json").write_text(json.dumps({"step": self.done, "position": self.position}))
 
     def _resume(self) -> bool:
-        """Load the newest intact checkpoint; False if there is none, and the run starts from the beginning."""
-        newest = store.newest_intact(self.folder.checkpoints, self._damaged)
+        """Load the newest intact checkpoint; False if there is none."""
+        newest = self.folder.newest
         if newest is None:
             return False
+        self._known.add(newest)
         self.learner.load(newest)
         rng.load(newest)
         state = json.loads((newest / "state.json").read_text())
@@ -161,10 +213,6 @@ class Session:
         self._saved = self.done
         log.info(f"resuming after step {self.done} from {newest}")
         return True
-
-    def _damaged(self, what: str) -> None:
-        log.warning(f"damaged checkpoint passed over: {what}")
-        self.folder.event("damaged checkpoint", what=what)
 
     def _due(self, every: int) -> bool:
         return every > 0 and self.done % every == 0

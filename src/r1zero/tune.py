@@ -27,7 +27,7 @@ def train(parts: Parts, session: Session) -> None:
         samples, metrics = answered(parts, session, next_samples(parts, session), step)
         packs = to_packs(parts, session, samples)
         with session.clock("update"):
-            metrics |= learn.update(parts.trainer, [packs], parts.objective.loss, lambda _: True)
+            metrics |= learn.update(parts.trainer, [packs], parts.objective.loss, lambda _: True, session.before_update)
         rate = session.device.gemm_rate
         metrics |= speed.update_metrics(parts.flops, [packs], lambda _: True, 1, session.seconds("update"), rate)
         metrics["tokens/learned"] = float(sum(int(sample.mask.sum()) for sample in samples))

@@ -39,7 +39,7 @@ def test_a_fill_that_dies_publishes_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(OSError):
         store.publish(tmp_path / "step_1", die)
-    assert store.published(tmp_path) == []
+    assert list(tmp_path.iterdir()) == [], "not even a temporary folder"
     store.publish(tmp_path / "step_1", fill("x"))
     store.verify(tmp_path / "step_1")
 
@@ -52,6 +52,12 @@ def test_a_fill_that_dies_publishes_nothing(tmp_path: Path) -> None:
         (lambda folder: (folder / "inner" / "b.bin").unlink(), "inner/b.bin is missing"),
         (lambda folder: (folder / "manifest.json").unlink(), "the manifest cannot be read"),
         (lambda folder: (folder / "manifest.json").write_text("[1]"), "the manifest cannot be read"),
+        (lambda folder: (folder / "manifest.json").write_text("{}"), "the manifest names no file"),
+        (
+            lambda folder: (folder / "model_z.safetensors").write_text(""),
+            "model_z.safetensors is not in the manifest",
+        ),
+        (lambda folder: (folder / "inner" / "c").symlink_to("/etc"), "inner/c is not in the manifest"),
     ],
 )
 def test_damage_is_named_and_the_one_before_is_used(tmp_path: Path, harm, message: str) -> None:
@@ -76,8 +82,21 @@ def test_prune_keeps_the_newest_and_removes_leftovers(tmp_path: Path) -> None:
     for step in range(4):
         store.publish(tmp_path / f"step_{step}", fill("x"))
     (tmp_path / ".tmp-step_9").mkdir()
-    store.prune(tmp_path, keep=2)
+    store.prune(tmp_path, tmp_path / "step_3", keep=2)
     assert sorted(folder.name for folder in tmp_path.iterdir()) == ["step_2", "step_3"]
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_prune_never_prefers_a_damaged_folder(tmp_path: Path, keep: int) -> None:
+    """Damaged ones are older, between and later than what was saved; intact ones stay, as many as asked for."""
+    for step in range(1, 8):
+        store.publish(tmp_path / f"step_{step}", fill("x"))
+    for step in (1, 4, 5, 7):
+        (tmp_path / f"step_{step}" / "a.bin").write_text("y")
+    store.prune(tmp_path, tmp_path / "step_6", keep)
+    left = sorted(folder.name for folder in tmp_path.iterdir())
+    assert left == {1: ["step_6", "step_7"], 2: ["step_3", "step_6", "step_7"]}[keep]
+    assert store.newest_intact(tmp_path, lambda what: None) == tmp_path / "step_6"
 
 
 def test_sigkill_while_saving_never_leaves_a_half_checkpoint(tmp_path: Path) -> None:
@@ -86,7 +105,8 @@ def test_sigkill_while_saving_never_leaves_a_half_checkpoint(tmp_path: Path) -> 
         "import sys, pathlib; from r1zero.checkpoint import store\n"
         "root = pathlib.Path(sys.argv[1])\n"
         "def fill(folder):\n    for n in range(4): (folder / f'{n}.bin').write_bytes(bytes(300_000))\n"
-        "for step in range(100_000):\n    store.publish(root / f'step_{step:06d}', fill)\n    store.prune(root, 3)\n"
+        "for step in range(100_000):\n    store.publish(root / f'step_{step:06d}', fill)\n"
+        "    store.prune(root, root / f'step_{step:06d}', 3)\n"
     )
     chance = random.Random(0)
     for attempt in range(4):

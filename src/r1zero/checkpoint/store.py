@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from r1zero.files import sha256, sync
@@ -31,6 +31,17 @@ def publish(target: Path, fill: Callable[[Path], None]) -> None:
             shutil.rmtree(target)
     temporary = target.with_name(f"{_TEMPORARY}{target.name}")
     shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        _write(temporary, fill)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    temporary.rename(target)
+    sync(target.parent)
+
+
+def _write(temporary: Path, fill: Callable[[Path], None]) -> None:
+    """Everything that a published folder holds, on the disk."""
     temporary.mkdir(parents=True)
     fill(temporary)
     files = [file for file in sorted(temporary.rglob("*")) if file.is_file()]
@@ -38,19 +49,23 @@ def publish(target: Path, fill: Callable[[Path], None]) -> None:
         str(file.relative_to(temporary)): {"size": file.stat().st_size, "sha256": sha256(file)} for file in files
     }
     (temporary / _MANIFEST).write_text(json.dumps(manifest, indent=1))
-    for file in [*files, temporary / _MANIFEST, temporary]:
-        sync(file)
-    temporary.rename(target)
-    sync(target.parent)
+    folders = [folder for folder in temporary.rglob("*") if folder.is_dir()]
+    for place in [*files, temporary / _MANIFEST, *folders, temporary]:
+        sync(place)
 
 
 def verify(folder: Path) -> None:
-    """Raises Damaged, naming the first file that is missing or differs from the manifest."""
+    """Raises Damaged, naming the first file that is missing, differs from the manifest, or is not in it."""
     try:
         manifest = json.loads((folder / _MANIFEST).read_text())
         expected = {name: (entry["size"], entry["sha256"]) for name, entry in manifest.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"{folder}: the manifest cannot be read: {error}") from None
+    if not expected:
+        raise Damaged(f"{folder}: the manifest names no file")
+    for file in sorted(folder.rglob("*")):
+        if (name := str(file.relative_to(folder))) not in expected and name != _MANIFEST and _is_file(file):
+            raise Damaged(f"{folder}: {name} is not in the manifest; whoever put it there has to take it away")
     for name, (size, digest) in expected.items():
         file = folder / name
         if not file.is_file():
@@ -61,6 +76,11 @@ def verify(folder: Path) -> None:
             raise Damaged(f"{folder}: {name} has changed: its SHA-256 differs from the manifest's")
 
 
+def _is_file(path: Path) -> bool:
+    """Anything but a folder: a link may lead anywhere."""
+    return path.is_symlink() or not path.is_dir()
+
+
 def published(root: Path) -> list[Path]:
     """Published folders by name, oldest first."""
     if not root.is_dir():
@@ -69,7 +89,7 @@ def published(root: Path) -> list[Path]:
 
 
 def newest_intact(root: Path, on_damage: Callable[[str], None]) -> Path | None:
-    """The newest folder that verifies; every damaged one passed over is reported."""
+    """The newest folder that verifies, None if there is none; every damaged one passed over is reported."""
     for folder in reversed(published(root)):
         try:
             verify(folder)
@@ -80,10 +100,28 @@ def newest_intact(root: Path, on_damage: Callable[[str], None]) -> Path | None:
     return None
 
 
-def prune(root: Path, keep: int) -> None:
-    """Delete all but the newest `keep` folders, and temporaries that a kill left. One rename takes a folder back before
-    its files go, so a kill cannot leave a published folder with half its files."""
-    for folder in published(root)[:-keep]:
-        folder.rename(folder.with_name(f"{_TEMPORARY}old-{folder.name}"))
+def prune(root: Path, newest: Path, keep: int, known: Collection[Path] = ()) -> None:
+    """Delete folders, but never `newest`, the one just published, nor the newest `keep` - 1 intact ones before it; and
+    temporaries that a kill left.
+
+    Damaged ones count for nothing; those later than `newest` stay for people to look at. `known` need not be verified
+    again. One rename takes a folder back before its files go, so a kill cannot leave a published folder with half its
+    files.
+    """
+    before = [folder for folder in published(root) if folder.name < newest.name]
+    kept = 1
+    for folder in reversed(before):
+        if kept < keep and (folder in known or _intact(folder)):
+            kept += 1
+        else:
+            folder.rename(folder.with_name(f"{_TEMPORARY}old-{folder.name}"))
     for leftover in root.glob(f"{_TEMPORARY}*"):
         shutil.rmtree(leftover)
+
+
+def _intact(folder: Path) -> bool:
+    try:
+        verify(folder)
+    except Damaged:
+        return False
+    return True

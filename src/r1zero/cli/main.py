@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 
 import typer
@@ -27,6 +29,8 @@ app.command("report")(report.command)
 app.command("serve-rewards")(serve_rewards.command)
 app.add_typer(model.app, name="model")
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
 
 def main() -> None:
     log.to_console()
@@ -37,6 +41,15 @@ def main() -> None:
         sys.exit(2)
     except Interrupted:
         sys.exit(130)
+    except KeyboardInterrupt:
+        print("r1zero: stopped at once", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(130)  # threads that wait for graders or for a network are not waited for
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        print(f"r1zero: {error.filename or 'a file'}: {error.strerror}; make room and continue", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -16,14 +16,14 @@ def command(
     ] = False,
 ) -> None:
     """Pretrain a new model from scratch on a corpus."""
-    from r1zero import device
     from r1zero.checkpoint.folder import RunFolder
     from r1zero.config import PretrainRecipe, load
     from r1zero.interrupt import Stop
     from r1zero.pretrain import pretrain
+    from r1zero.session import settle
 
     settings = load(PretrainRecipe, recipe, overrides or [])
-    folder = RunFolder.create(Path(settings.run.dir), resume=resume)
-    chosen = device.select(settings.run.device, settings.model.dtype, settings.run.threads, settings.run.deterministic)
-    with Stop() as stop:
-        pretrain(settings, chosen, folder, stop)
+    with RunFolder.create(Path(settings.run.dir), resume=resume) as folder:
+        settings, chosen = settle(settings, folder)
+        with Stop() as stop:
+            pretrain(settings, chosen, folder, stop)

@@ -28,7 +28,7 @@ def command(
 
 def train(recipe: Recipe, *, resume: bool) -> None:
     """Run a recipe in its folder, and leave a report."""
-    from r1zero import device, loop
+    from r1zero import loop
     from r1zero.build import build
     from r1zero.checkpoint import store
     from r1zero.checkpoint.folder import RunFolder
@@ -37,35 +37,35 @@ def train(recipe: Recipe, *, resume: bool) -> None:
     from r1zero.models import adapters
     from r1zero.report import write_report
     from r1zero.scoring import open_scorer
-    from r1zero.session import Session
+    from r1zero.session import Session, settle
 
-    folder = RunFolder.create(Path(recipe.run.dir), resume=resume)
-    chosen = device.select(recipe.run.device, recipe.model.dtype, recipe.run.threads, recipe.run.deterministic)
-    with Stop() as stop, open_scorer(recipe, chosen) as pool:
-        parts = build(recipe, chosen, folder, pool)
-        with Session(recipe, folder, chosen, parts, stop) as session:
-            loop.train(parts, session)
-    write_report(folder.path)
-    for newest in store.published(folder.checkpoints)[-1:]:  # none after no step
-        log.info(
-            f"{newest} holds {adapters.describe(newest)}; `r1zero model export {folder.path} FOLDER` writes a model"
-        )
+    with RunFolder.create(Path(recipe.run.dir), resume=resume) as folder:
+        recipe, chosen = settle(recipe, folder)
+        with Stop() as stop, open_scorer(recipe, chosen) as pool:
+            parts = build(recipe, chosen, folder, pool)
+            with Session(recipe, folder, chosen, parts, stop, parts.fingerprints) as session:
+                loop.train(parts, session)
+        write_report(folder.path)
+        for newest in store.published(folder.checkpoints)[-1:]:  # none after no step
+            log.info(
+                f"{newest} holds {adapters.describe(newest)}; `r1zero model export {folder.path} FOLDER` writes a model"
+            )
 
 
 def tune(recipe: TuningRecipe, *, resume: bool) -> None:
     """Run a recipe with an objective in its folder, and leave a report."""
-    from r1zero import device, tune, tune_parts
+    from r1zero import tune, tune_parts
     from r1zero.checkpoint import rng
     from r1zero.checkpoint.folder import RunFolder
     from r1zero.interrupt import Stop
     from r1zero.report import write_report
-    from r1zero.session import Session
+    from r1zero.session import Session, settle
 
-    folder = RunFolder.create(Path(recipe.run.dir), resume=resume)
-    chosen = device.select(recipe.run.device, recipe.model.dtype, recipe.run.threads, recipe.run.deterministic)
-    rng.seed_all(recipe.run.seed)
-    with Stop() as stop:
-        resolved, parts = tune_parts.build(recipe, chosen, folder)
-        with Session(resolved, folder, chosen, parts.trainer, stop) as session:
-            tune.train(parts, session)
-    write_report(folder.path)
+    with RunFolder.create(Path(recipe.run.dir), resume=resume) as folder:
+        recipe, chosen = settle(recipe, folder)
+        rng.seed_all(recipe.run.seed)
+        with Stop() as stop:
+            resolved, parts = tune_parts.build(recipe, chosen, folder)
+            with Session(resolved, folder, chosen, parts.trainer, stop, {"data": parts.rows.fingerprint}) as session:
+                tune.train(parts, session)
+        write_report(folder.path)

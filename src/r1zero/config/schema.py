@@ -66,6 +66,8 @@ class Run(Section):
     deterministic: bool = False
     """Same bits for the same seed, also across a kill and --resume; slower kernels on accelerators."""
     device: DeviceKind = "auto"
+    accept_changed_data: bool = False
+    """Resume although the rows are not those that the run began with."""
     threads: int = Field(default=0, ge=0)
     """CPU threads of this process; 0 is one per usable physical core."""
 

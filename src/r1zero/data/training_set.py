@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -40,6 +41,7 @@ class TrainingSet:
     places: list[tuple[int, int]] = field(default_factory=list)  # (row, piece of it)
     rejected: list[Rejected] = field(default_factory=list)
     cut: int = 0
+    fingerprint: str = ""  # of all samples in order
 
     @classmethod
     def of(
@@ -53,16 +55,20 @@ class TrainingSet:
         """Look at every row once. Those that cannot be used are in `rejected`, with their length if that is why; `cut`
         counts those that lost their end."""
         found = cls(rows, to_samples, limit)
+        total = hashlib.sha256()
         for number in range(len(rows)):
             where, fields = number + 1, Fields()
             try:
                 where, fields = rows[number]
                 for piece, part in enumerate(pieces(fields, limit)):
-                    found.to_samples(part)
+                    for sample in found.to_samples(part):
+                        for values in (sample.prompt_ids, sample.response_ids, sample.mask):
+                            total.update(len(values).to_bytes(8, "little") + values.tobytes())
                     found.places.append((number, piece))
                 found.cut += limit.too_long == "cut" and _longest(fields) > limit.tokens
             except BadRow as bad:
                 found.rejected.append(Rejected(source, where, str(bad), _shown(fields, decode)))
+        found.fingerprint = total.hexdigest()
         return found
 
     def __len__(self) -> int:

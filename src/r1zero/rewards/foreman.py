@@ -93,7 +93,7 @@ class Foreman:
     def __init__(self, *, workers: int, memory_mib: int, place: Place) -> None:
         self._lock = threading.Lock()
         self._arrivals: list[Job] = []
-        self._open, self._asleep = True, False
+        self._open, self._asleep, self._abandoned = True, False, False
         self._size, self._memory_mib = workers, memory_mib
         self._waiting: deque[Job] = deque()
         self._workers: list[_Worker] = []
@@ -114,23 +114,27 @@ class Foreman:
             self._arrivals.append(job)
             self._ring()
 
-    def stop(self) -> None:
-        """Finish what there is, then end."""
+    def stop(self, *, abandon: bool) -> None:
+        """Finish what there is, or give it up, and end."""
         with self._lock:
-            if self._open:
-                self._open = False
-                self._ring()
+            self._open = False
+            self._abandoned |= abandon
+            self._ring()
+
+    def _busy(self) -> bool:
+        return bool(self._arrivals or self._waiting or any(worker.jobs for worker in self._workers))
 
     def _ring(self) -> None:
         if self._asleep:  # once is enough, and it is no small part of the cost of a job
             self._asleep = False
-            self._bell.send(b"!")
+            with contextlib.suppress(OSError):  # the thread has ended
+                self._bell.send(b"!")
 
     def run(self) -> None:
         try:
             self._nursery = Nursery(self._memory_mib, self._place)  # a container ends with the thread that made it
             try:
-                while self._open or self._arrivals or self._waiting or any(worker.jobs for worker in self._workers):
+                while not self._abandoned and (self._open or self._busy()):
                     self._turn()
             finally:
                 self._nursery.close()
@@ -140,6 +144,7 @@ class Foreman:
                 self._open = False
             self._fail_everything(f"the grading farm failed: {type(error).__name__}: {error}")
         finally:
+            self._fail_everything("the run was stopped")
             for worker in self._workers:
                 worker.socket.close()
             self._selector.close()

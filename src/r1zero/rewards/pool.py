@@ -75,12 +75,12 @@ class ScorerPool:
         self._farm(self._place(name)).take(job)
         return job.future
 
-    def close(self) -> None:
-        """Wait until everything submitted has its verdict, then end the workers."""
+    def close(self, *, abandon: bool = False) -> None:
+        """See `Scorer`. Ends the workers."""
         with self._lock:
             self._closed = True
         for foreman, _ in self._farms.values():
-            foreman.stop()
+            foreman.stop(abandon=abandon)
         for _, thread in self._farms.values():
             thread.join()
 
@@ -117,5 +117,5 @@ class ScorerPool:
     def __enter__(self) -> ScorerPool:
         return self
 
-    def __exit__(self, *_: Any) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        self.close(abandon=kind is not None)

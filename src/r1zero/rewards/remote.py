@@ -59,7 +59,7 @@ class RemoteScorer:
             at_once, token=token, attempts=attempts, answer_seconds=answer_seconds, backoff_seconds=backoff_seconds
         )
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._closed = False
+        self._closed = self._abandoned = False
         self._lock = threading.Lock()  # nothing may be submitted behind the last None: it would wait for ever
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(at_once)]
         for thread in self._threads:
@@ -102,27 +102,31 @@ class RemoteScorer:
             self._jobs.put(job)
         return future
 
-    def close(self) -> None:
-        """See `Scorer`."""
+    def close(self, *, abandon: bool = False) -> None:
+        """See `Scorer`. A request under way is not waited for when abandoned."""
+        self._abandoned |= abandon
         with self._lock:
             if not self._closed:
                 self._closed = True
                 for _ in self._threads:
                     self._jobs.put(None)
-        for thread in self._threads:
-            thread.join()
+        if not self._abandoned:
+            for thread in self._threads:
+                thread.join()
         self._http.clear()
 
     def __enter__(self) -> RemoteScorer:
         return self
 
-    def __exit__(self, *_: Any) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        self.close(abandon=kind is not None)
 
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:
             batch, last = self._gather(job)
             try:
+                if self._abandoned:
+                    raise InterruptedError("the run was stopped")
                 scores = self._ask([item for item, _ in batch])
             except Exception as error:  # whatever happens, the items get a verdict and the thread lives on
                 detail = f"{self._url}: {type(error).__name__}: {error}"[:300]

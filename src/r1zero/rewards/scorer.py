@@ -20,8 +20,9 @@ class Scorer(Protocol):
         UsageError for a verifier that does not exist, RuntimeError after `close`."""
         ...
 
-    def close(self) -> None:
-        """Wait until everything submitted has its verdict, then release everything."""
+    def close(self, *, abandon: bool = False) -> None:
+        """Wait until everything submitted has its verdict, then release everything. With `abandon` what is still out
+        gets the verdict `error` at once; so it is when an exception leaves `with`."""
         ...
 
     def __enter__(self) -> Scorer: ...

@@ -20,7 +20,7 @@ class BatchScorer:
     def __init__(self, name: str, score: Callable[[Sequence[Item]], Sequence[Score]], size: int) -> None:
         self._name, self._score, self._size = name, score, size
         self._jobs: queue.SimpleQueue[tuple[Item, Future[Score]] | None] = queue.SimpleQueue()
-        self._closed = False
+        self._closed = self._abandoned = False
         self._lock = threading.Lock()  # nothing may be submitted behind the last None: it would wait for ever
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
@@ -36,8 +36,9 @@ class BatchScorer:
             self._jobs.put(((problem, text), future))
         return future
 
-    def close(self) -> None:
-        """See `Scorer`."""
+    def close(self, *, abandon: bool = False) -> None:
+        """See `Scorer`. The batch under way is finished in any case."""
+        self._abandoned |= abandon
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -47,8 +48,8 @@ class BatchScorer:
     def __enter__(self) -> BatchScorer:
         return self
 
-    def __exit__(self, *_: Any) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        self.close(abandon=kind is not None)
 
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -64,6 +65,8 @@ class BatchScorer:
 
     def _settle(self, batch: Sequence[tuple[Item, Future[Score]]]) -> None:
         try:
+            if self._abandoned:
+                raise InterruptedError("the run was stopped")
             scores = list(self._score([item for item, _ in batch]))
             assert len(scores) == len(batch)
         except Exception as error:  # a text may be too much for a model; the run goes on

@@ -149,16 +149,16 @@ class Judged:
         ruled.add_done_callback(go_before_the_judge)
         return final
 
-    def close(self) -> None:
+    def close(self, *, abandon: bool = False) -> None:
         """See `Scorer`."""
-        self._rules.close()  # its last verdicts may still go before the judge
-        self._judge.close()
+        self._rules.close(abandon=abandon)  # its last verdicts may still go before the judge
+        self._judge.close(abandon=abandon)
 
     def __enter__(self) -> Judged:
         return self
 
-    def __exit__(self, *_: Any) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        self.close(abandon=kind is not None)
 
 
 def _after(score: Score, review: Score, full_mark: float) -> Score:

@@ -24,16 +24,16 @@ class Routed:
         """See `Scorer`."""
         return self._by_name.get(name, self._others).submit(name, problem, text)
 
-    def close(self) -> None:
+    def close(self, *, abandon: bool = False) -> None:
         """See `Scorer`."""
         for scorer in (*self._by_name.values(), self._others):
-            scorer.close()
+            scorer.close(abandon=abandon)
 
     def __enter__(self) -> Routed:
         return self
 
-    def __exit__(self, *_: Any) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        self.close(abandon=kind is not None)
 
 
 def open_scorer(recipe: config.Recipe, device: Device) -> Scorer:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from r1zero import seeds
+from r1zero import interrupt, seeds
 from r1zero.engine.native.cache import Cache, DecodePlan, PrefillPlan, Shape
 from r1zero.engine.native.compiled import CompiledLayers
 from r1zero.engine.native.packed import PackedLinears
@@ -92,6 +92,7 @@ class NativeEngine:
         batch = _Batch(self, self._cache, self._linears, sampling)
         waiting = deque(_Group(index, prompt) for index, prompt in enumerate(prompts))
         while waiting or batch.rows:
+            interrupt.check()
             if self._aborted:
                 waiting.clear()
                 finished = batch.abort()
