@@ -188,6 +188,11 @@ def test_value_out_of_range(recipe: Path) -> None:
     )
 
 
+def test_an_empty_stop_string(recipe: Path) -> None:
+    recipe.write_text(MINIMAL.replace("max_new_tokens: 8", "max_new_tokens: 8, stop: [x, '']"))
+    assert message(recipe) == "recipe.yaml:8: rollout.stop.1 = '': must not be empty"
+
+
 def test_impossible_batch_arithmetic(recipe: Path) -> None:
     recipe.write_text(MINIMAL + "  minibatches: 4\n")
     assert message(recipe) == (

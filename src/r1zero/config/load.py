@@ -188,6 +188,8 @@ def _explain(schema: type[BaseModel], entry: dict[str, Any], origins: Origins, r
         theirs = SYNONYMS.get(str(key[-1]))
         hint = f"; here it is '{theirs}'" if theirs in known else suggest(str(key[-1]), known)
         return _line(origins, key, entry["input"], f"unknown key{hint}")
+    if entry["type"] == "string_too_short":
+        return _line(origins, key, entry["input"], "must not be empty")
     return _line(origins, key, entry["input"], entry["msg"][0].lower() + entry["msg"][1:])
 
 

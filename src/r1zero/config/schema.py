@@ -14,7 +14,7 @@ from r1zero.config.algorithm import Algorithm
 from r1zero.config.model import Model
 from r1zero.config.optimization import Critic, PretrainTrainer, Trainer
 from r1zero.config.rewards import Rewards
-from r1zero.config.section import Conflicts, Section
+from r1zero.config.section import Conflicts, Filled, Section
 from r1zero.device import DeviceKind, DtypeName
 
 SYNONYMS = {  # what users of TRL, verl, OpenRLHF and MindSpeed-RL call our keys: for the hint in an error
@@ -184,8 +184,9 @@ class Rollout(Section):
     min_p: float = Field(default=0.0, ge=0, lt=1)
     max_new_tokens: int = Field(ge=1)
     """Per rollout."""
-    stop: tuple[str, ...] = ()
-    """Stop strings beside the template's own; the text that matched stays in the response."""
+    stop: tuple[Filled, ...] = ()
+    """Stop strings beside the template's own, found in the text whatever tokens carry them. The token that completes one
+    is the response's last and stays whole: the text that matched, and what the token holds after it."""
     kv_cache_gib: float = Field(default=2.0, gt=0)
     """Memory for keys and values; what does not fit waits its turn."""
     compile: bool = False

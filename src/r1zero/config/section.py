@@ -1,10 +1,12 @@
 """What every section of a recipe is: a frozen value that refuses unknown keys and wrong types."""
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Conflicts: TypeAlias = list[tuple[str, str]]  # (key, what is wrong and how to mend it)
+
+Filled: TypeAlias = Annotated[str, Field(min_length=1)]
 
 
 class Section(BaseModel):
