@@ -216,7 +216,7 @@ def test_a_stop_does_not_wait_for_graders(stuck: subprocess.Popen[str], tmp_path
     begun = time.monotonic()
     stuck.send_signal(number)
     _, said = stuck.communicate(timeout=60)
-    assert time.monotonic() - begun < 20, "saved within 5 s, and generously the interpreter's end"
+    assert time.monotonic() - begun < 10, "saved within 5 s, and the interpreter has to end"
     assert stuck.returncode == 130, said
     assert "stopped after step 2" in said and "Traceback" not in said
     assert events(tmp_path / "run")[-1] == "interrupted"

@@ -63,6 +63,9 @@ class Prompt:
 class Sampling:
     """How an engine samples. `temperature` 0 is greedy; `top_k` 0, `top_p` 1 and `min_p` 0 switch a filter off.
 
+    A response ends with the token that completes a stop string in its decoded text, special tokens included; that token
+    stays whole, with whatever follows the stop string in it.
+
     The random numbers of a row depend on (`seed`, position of the prompt, number of the sample) alone, so a result does
     not depend on what else was in the batch.
     """

@@ -5,8 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from r1zero.config import CurateRecipe, PretrainRecipe, Recipe, dump, load, load_training
+from r1zero.config import (
+    CurateRecipe,
+    PrepareRecipe,
+    PretrainRecipe,
+    Recipe,
+    Rollout,
+    TuningRecipe,
+    dump,
+    load,
+    load_training,
+)
 from r1zero.config.load import RECIPES
 from r1zero.errors import UsageError
 
@@ -188,6 +199,102 @@ def test_value_out_of_range(recipe: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(".inf", "inf"), ("-.inf", "-inf"), (".nan", "nan"), ("1e999", "inf"), ("1e39", "1e+39")],
+)
+@pytest.mark.parametrize(
+    "key",
+    [
+        "trainer.lr",
+        "algorithm.entropy",
+        "rollout.temperature",
+        "data.options.x",
+        "rewards.truncated_penalty",
+        "run.seed",
+    ],
+)
+def test_numbers_without_end_are_refused_anywhere(recipe: Path, key: str, value: str, shown: str) -> None:
+    assert message(recipe, f"{key}={value}") == (
+        f"command line: {key} = {shown}: must be a finite number that single precision can hold"
+    )
+
+
+def test_numbers_without_end_in_a_file_and_in_a_list(recipe: Path) -> None:
+    recipe.write_text(MINIMAL + "  weight_decay: .inf\n  betas: [0.9, .nan]\n")
+    assert message(recipe).splitlines() == [
+        "recipe.yaml:12: trainer.weight_decay = inf: must be a finite number that single precision can hold",
+        "recipe.yaml:13: trainer.betas.1 = nan: must be a finite number that single precision can hold",
+    ]
+    for schema in (PretrainRecipe, CurateRecipe, PrepareRecipe, TuningRecipe):
+        with pytest.raises(UsageError, match="12: trainer.weight_decay = inf: must be a finite number"):
+            load(schema, recipe)
+    with pytest.raises(ValidationError, match="finite number"):  # a section that no file describes
+        Rollout(max_new_tokens=1, kv_cache_gib=float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("trainer.betas=[0.9, 2]", "trainer.betas.1 = 2: input should be less than 1"),
+        ("trainer.betas=[-0.1, 0.9]", "trainer.betas.0 = -0.1: input should be greater than or equal to 0"),
+        ("run.seed=9223372036854775808", "run.seed = 9223372036854775808: has more than 63 bits; choose a smaller"),
+        ("run.threads=5000000000", "run.threads = 5000000000: input should be less than or equal to 4096"),
+        (
+            "rewards.timeout_seconds=1e30",
+            "rewards.timeout_seconds = 1e+30: input should be less than or equal to 86400",
+        ),
+        ("rollout.temperature=1e-30", "rollout.temperature = 1e-30: input should be greater than or equal to 0.0001"),
+        ("run.dir=''", "run.dir = '': must not be empty"),
+        ("model.path=''", "model.path = '': must not be empty"),
+        ("evaluation.path=''", "evaluation.path = '': must not be empty"),
+        ("data.template=''", "data.template = '': must not be empty"),
+        ("run.dir=!!binary aGk=", "run.dir = b'hi': is of YAML's type bytes; write it as text or a number"),
+        ("data.options={? [a]: 1}", "data.options: a key must be text"),
+        ("run={dir: x, dir: y}", "run.dir: given twice; remove one"),
+    ],
+)
+def test_values_beyond_their_bounds(recipe: Path, override: str, expected: str) -> None:
+    assert message(recipe, override).startswith(f"command line: {expected}")
+    assert load(Recipe, recipe, ["run.seed=9223372036854775807", "run.dir=2024-13-01"]).run.dir == "2024-13-01"
+
+
+def test_an_override_answers_for_what_it_replaces(recipe: Path) -> None:
+    recipe.write_text(MINIMAL + "  betas: [0.9, 0.95]\n")
+    assert message(recipe, "trainer.betas=[0.9, 1]") == "command line: trainer.betas.1 = 1: input should be less than 1"
+    child = recipe.with_name("child.yaml")
+    child.write_text("defaults: [recipe]\ntrainer:\n  betas: [2, 0.9]\n")
+    with pytest.raises(UsageError, match=r"child.yaml:3: trainer.betas.0 = 2: input should be less than 1$"):
+        load(Recipe, child)
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        ("[acc, acc]", "acc"),
+        ("[acc, acc()]", "acc"),
+        ("[cosine(max_tokens=9), 'cosine(max_tokens = 9)']", "cosine(max_"),
+    ],
+)
+def test_a_verifier_named_twice(recipe: Path, names: str, shown: str) -> None:
+    """The second weight would stand for both, or both would be added up."""
+    rewards = ["rewards.verifier_weight=[1.0, 0.2]", f"rewards.verifier_function={names}"]
+    assert f": names '{shown}" in message(recipe, *rewards)
+    assert "more than once; give it once, with the sum of the weights" in message(recipe, *rewards)
+    recipe.write_text(SOURCES)
+    assert message(recipe, "data.sources.1.verifiers={acc: 1, 'acc()': 0.2}").startswith(
+        "command line: data.sources.1.verifiers = {'acc': 1.0, 'acc()': 0.2}: names 'acc' more than once"
+    )
+    assert message(recipe, "data.sources.1.verifiers={acc: 1, acc: 0.2}") == (
+        "command line: data.sources.1.verifiers.acc: given twice; remove one"
+    )
+
+
+def test_an_empty_stop_string(recipe: Path) -> None:
+    recipe.write_text(MINIMAL.replace("max_new_tokens: 8", "max_new_tokens: 8, stop: [x, '']"))
+    assert message(recipe) == "recipe.yaml:8: rollout.stop.1 = '': must not be empty"
+
+
 def test_impossible_batch_arithmetic(recipe: Path) -> None:
     recipe.write_text(MINIMAL + "  minibatches: 4\n")
     assert message(recipe) == (
@@ -260,6 +367,15 @@ def test_a_key_given_twice(recipe: Path) -> None:
 def test_not_yaml_and_not_a_mapping(recipe: Path) -> None:
     recipe.write_text("run: [")
     assert message(recipe).startswith("recipe.yaml: not valid YAML: ")
+    for text, why in (
+        ("run: &here {x: *here}", "it is nested too deeply, or holds itself"),
+        ("run: " + "[" * 3000, "it is nested too deeply, or holds itself"),
+        ("run: " + "9" * 5000, "a number of too many digits"),
+        ("run: \x01", "unacceptable character #x0001"),
+        ("run: \udcff", "'utf-8' codec can't decode byte 0xff"),
+    ):
+        recipe.write_bytes(text.encode(errors="surrogateescape"))
+        assert message(recipe).startswith(f"recipe.yaml: not valid YAML: {why}") and "\n" not in message(recipe)
     recipe.write_text("- 1\n")
     assert message(recipe) == "recipe.yaml: a recipe is a mapping of sections, found list"
 

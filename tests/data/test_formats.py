@@ -287,3 +287,9 @@ def test_errors(tmp_path: Path) -> None:
     assert error("a", str(path)) == (
         f"{path}: a.format_user: slot {{'token': 'x'}}: must be text, ['bos_token'] or ['eos_token']"
     )
+    path.write_text('[{"name": "a", "stop_words": ["x", ""]}]')
+    assert error("a", str(path)) == (
+        f"{path}: a.stop_words = ['x', '']: holds ''; a stop string must be a text that is not empty"
+    )
+    path.write_text('[{"name": "a", "replace_eos": true}]')
+    assert error("a", str(path)) == f"{path}: a.replace_eos = True: needs stop_words, the first of them"

@@ -102,6 +102,8 @@ def test_users_templates_add_to_ours(tmp_path: Path) -> None:
         ("mine: {prefix: x}", "mine.user: missing; add it"),
         ("mine: {user: 3}", "mine.user = 3: must be text"),
         ("mine: {user: x, stop: y}", "mine.stop = 'y': must be a list of texts"),
+        ("mine: {user: x, stop: [y, '']}", "mine.stop = ['y', '']: holds ''; a stop string must be a text that is not"),
+        ("mine: {user: x, stop: [3]}", "mine.stop = [3]: holds 3; a stop string must be a text that is not empty"),
         ("- x", "must map template names to their parts"),
     ],
 )

@@ -12,9 +12,11 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from r1zero import config, rollouts
+from r1zero.engine.native import NativeEngine
 from r1zero.engine.native.stopping import StopStrings, TokenTexts
+from r1zero.types import Sampling
 
-from ..conftest import small_model
+from ..conftest import random_prompts, small_model
 from ..data.prepared import TINY
 
 CHARACTERS = ["a", "b", " ", "\n", ".", "é", "€", "😀", "▁"]
@@ -156,6 +158,20 @@ def test_few_tokens_are_decoded_however_long_the_response() -> None:
     tokens = [0, 1, 2, 3] * 500
     assert not any(test.completed_by(tokens[:size]) for size in range(1, len(tokens), 7))
     assert max(decoded) < 20
+
+
+def test_the_engine_stops_inside_a_token_and_keeps_it_whole(model: Any) -> None:
+    tokenizer = byte_level([f"{n}, {n}\n\n{n} ".encode() if n % 10 == 7 else f"{n} ".encode() for n in range(97)])
+    engine = NativeEngine(model, tokenizer, kv_cache_gib=0.1)
+    sampling = Sampling(n=8, max_new_tokens=20, stop_strings=("\n",), seed=1)
+    ((_, completions),) = engine.generate(random_prompts([5]), sampling)
+    stopped = [completion for completion in completions if completion.finish_reason == "stop"]
+    assert len(stopped) > 3
+    for completion in completions:
+        ids = completion.token_ids.tolist()
+        assert not any(token % 10 == 7 for token in ids[:-1])
+        assert (ids[-1] % 10 == 7) == (completion.finish_reason == "stop")
+        assert completion.finish_reason == "stop" or len(ids) == 20
 
 
 def test_a_recipes_stop_strings_are_looked_for_in_the_text() -> None:

@@ -6,13 +6,15 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from r1zero.config.schema import Conflicts, Section, Source, TrainingSource
+from r1zero.config.rewards import named_twice
+from r1zero.config.schema import Source, TrainingSource
+from r1zero.config.section import Conflicts, Filled, Section
 
 
 class CurationRun(Section):
-    dir: str
+    dir: Filled
     """Folder for the curated data set, its report and the samples of pass-rate steps."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)
     examples: int = Field(default=5, ge=0)
     """Removed problems shown per step and reason; all of them are in removed/."""
     max_bad_fraction: float = Field(default=0.1, ge=0, le=1)
@@ -42,11 +44,11 @@ class Verifiable(Section):
     step: Literal["verifiable"]
     verifier: str = "acc"
     """Has to accept the reference answer as its own answer."""
-    timeout_seconds: float = Field(default=5.0, gt=0)
+    timeout_seconds: float = Field(default=5.0, gt=0, le=86_400)
     """Wall-clock limit of one verdict; an answer that needs longer cannot be judged."""
-    memory_mib: int = Field(default=1024, ge=256)
+    memory_mib: int = Field(default=1024, ge=256, le=2**24)
     """Address space of a worker process."""
-    workers: int = Field(default=0, ge=0)
+    workers: int = Field(default=0, ge=0, le=4096)
     """Worker processes; 0 is one per usable core, at most 8."""
 
 
@@ -64,7 +66,7 @@ class NearDuplicates(Section):
 
 class Similar(Section):
     step: Literal["similar"]
-    model: str
+    model: Filled
     """Sentence-embedding model: a folder, a Hugging Face id, or `minilm` if its package is installed."""
     threshold: float = Field(default=0.85, gt=0, le=1)
     """Cosine from which wording counts as the same."""
@@ -82,7 +84,7 @@ class Decontaminate(Section):
 
 class PassRate(Section):
     step: Literal["pass_rate"]
-    recipe: str
+    recipe: Filled
     """A training recipe: its model, template, rollout and rewards sections say who answers, how, and who judges."""
     overrides: tuple[str, ...] = ()
     """What is different about it here, as section.key=value."""
@@ -128,6 +130,8 @@ class CurateRecipe(Section):
         weighted = sum(source.weight is not None for source in self.sources)
         if weighted not in (0, len(self.sources)):
             found.append(("sources", f"{weighted} of {len(self.sources)} have a weight; give all or none one"))
+        for number, source in enumerate(self.sources):
+            found += named_twice(f"sources.{number}.verifiers", source.verifiers)
         for number, step in enumerate(self.steps):
             if isinstance(step, PassRate) and step.low >= step.high:
                 found.append((f"steps.{number}.low", f"nothing lies between it and high = {step.high}; lower it"))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,14 +14,13 @@ from pydantic.fields import FieldInfo
 from r1zero.config.curation import CurateRecipe
 from r1zero.config.prepare import PrepareRecipe
 from r1zero.config.schema import SYNONYMS, PretrainRecipe, Recipe
+from r1zero.config.tree import Key, Origins, Tree, dotted, merge, parse, unusable
 from r1zero.config.tuning import TuningRecipe
 from r1zero.errors import UsageError, suggest
 
-Tree: TypeAlias = dict[str, Any]
-Key: TypeAlias = tuple[str | int, ...]
-Origins: TypeAlias = dict[Key, str]  # key -> "file:line" of the value that won
 R = TypeVar("R", Recipe, TuningRecipe, PretrainRecipe, CurateRecipe, PrepareRecipe)
 
+_SHOWN = 500  # characters of a value in an error
 _PACKAGE = Path(__file__).parent.parent
 RECIPES = next(folder for folder in (_PACKAGE / "recipes", _PACKAGE.parent.parent / "recipes") if folder.is_dir())
 
@@ -32,6 +30,8 @@ def load(schema: type[R], path: str | Path, overrides: Sequence[str] = ()) -> R:
     tree, origins = _compose(find_recipe(path), ())
     for override in overrides:
         _apply(override, tree, origins)
+    if strange := [_line(origins, *found) for found in unusable(tree)]:
+        raise UsageError("\n".join(strange))
     try:
         recipe = schema.model_validate_json(json.dumps(tree))
     except ValidationError as error:
@@ -39,7 +39,7 @@ def load(schema: type[R], path: str | Path, overrides: Sequence[str] = ()) -> R:
         lines = [_explain(schema, entry, origins, str(path)) for entry in entries if not _follows(entry, entries)]
         raise UsageError("\n".join(lines)) from None
     if conflicts := recipe.conflicts():
-        lines = [_line(origins, _key(dotted), _value(recipe, dotted), why) for dotted, why in conflicts]
+        lines = [_line(origins, _key(name), _value(recipe, name), why) for name, why in conflicts]
         raise UsageError("\n".join(lines))
     return recipe
 
@@ -70,17 +70,6 @@ def find_recipe(path: str | Path) -> Path:
     raise UsageError(f"recipe '{path}': no such file{suggest(word, names)}")
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML whose floats include `1e-6`, which YAML 1.1 reads as text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.[\d_]+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
-
-
 def _compose(path: Path, seen: tuple[Path, ...]) -> tuple[Tree, Origins]:
     if path in seen:
         chain = " -> ".join(str(file) for file in (*seen, path))
@@ -94,67 +83,43 @@ def _compose(path: Path, seen: tuple[Path, ...]) -> tuple[Tree, Origins]:
     for name in defaults:
         beside = path.parent / f"{name}.yaml"
         part, part_origins = _compose(beside if beside.is_file() else find_recipe(str(name)), (*seen, path))
-        _merge(base, part)
-        base_origins |= part_origins
-    _merge(base, tree)
-    return base, base_origins | origins
+        merge(base, base_origins, part, part_origins)
+    merge(base, base_origins, tree, origins)
+    return base, base_origins
 
 
 def _read(path: Path) -> tuple[Tree, Origins]:
-    loader = _Loader(path.read_text(encoding="utf-8"))
     try:
-        node = loader.get_single_node()
-        origins: Origins = {}
-        if node is None:
-            return {}, origins
-        _note_origins(node, (), path, origins)
-        tree = loader.construct_document(node)
-    except yaml.YAMLError as error:
+        tree, origins = parse(path.read_text(encoding="utf-8"), (), lambda line: f"{path}:{line}")
+    except UsageError:
+        raise
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
         raise UsageError(f"{path}: not valid YAML: {error}") from None
-    finally:
-        loader.dispose()
+    if tree is None:
+        return {}, {}
     if not isinstance(tree, dict):
         raise UsageError(f"{path}: a recipe is a mapping of sections, found {type(tree).__name__}")
     return tree, origins
 
 
-def _note_origins(node: yaml.Node, key: Key, path: Path, origins: Origins) -> None:
-    if isinstance(node, yaml.MappingNode):
-        for name, value in node.value:
-            inner = (*key, name.value)
-            if inner in origins:
-                raise UsageError(f"{path}:{name.start_mark.line + 1}: {_dotted(inner)}: given twice; remove one")
-            origins[inner] = f"{path}:{name.start_mark.line + 1}"
-            _note_origins(value, inner, path, origins)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            origins[(*key, index)] = f"{path}:{value.start_mark.line + 1}"
-            _note_origins(value, (*key, index), path, origins)
-
-
-def _merge(base: Tree, over: Tree) -> None:
-    """Sections merge key by key; lists and values replace."""
-    for name, value in over.items():
-        if isinstance(value, dict) and isinstance(base.get(name), dict):
-            _merge(base[name], value)
-        else:
-            base[name] = value
-
-
 def _apply(override: str, tree: Tree, origins: Origins) -> None:
-    dotted, equals, text = override.partition("=")
-    if not equals or not dotted:
+    written, equals, text = override.partition("=")
+    if not equals or not written:
         raise UsageError(f"override '{override}': write it as section.key=value")
+    key = _key(written)
     try:
-        value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise UsageError(f"override '{override}': the value is not valid YAML: {error}") from None
-    key = _key(dotted)
+        value, own = parse(text, key, lambda _: "command line")
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(f"override '{override[:_SHOWN]}': the value is not valid YAML: {error}") from None
     for section in key[:-1]:
         tree = _enter(tree, section, override)
     if isinstance(key[-1], int):
         raise UsageError(f"override '{override}': give a whole list or a key of its entries")
-    _merge(tree, {key[-1]: value})
+    merge(tree, origins, {str(key[-1]): value}, own, key[:-1])
     origins[key] = "command line"
     for size in range(1, len(key)):
         origins.setdefault(key[:size], "command line")
@@ -177,22 +142,26 @@ def _explain(schema: type[BaseModel], entry: dict[str, Any], origins: Origins, r
     key, section = _place(schema, entry["loc"])
     if entry["type"] == "missing":
         in_list = any(isinstance(name, int) for name in key)
-        return f"{_origin(origins, key, recipe) if in_list else recipe}: {_dotted(key)}: missing; add it"
+        return f"{_origin(origins, key, recipe) if in_list else recipe}: {dotted(key)}: missing; add it"
     if entry["type"] == "union_tag_invalid":
         tag, known = entry["ctx"]["tag"], entry["ctx"]["expected_tags"].replace("'", "").split(", ")
         return _line(origins, (*key, "step"), tag, f"unknown step{suggest(tag, known)}")
     if entry["type"] == "union_tag_not_found":
-        return f"{_origin(origins, key, recipe)}: {_dotted(key)}.step: missing; add it"
+        return f"{_origin(origins, key, recipe)}: {dotted(key)}.step: missing; add it"
     if entry["type"] == "extra_forbidden":
         known = list(section.model_fields) if section else []
         theirs = SYNONYMS.get(str(key[-1]))
         hint = f"; here it is '{theirs}'" if theirs in known else suggest(str(key[-1]), known)
         return _line(origins, key, entry["input"], f"unknown key{hint}")
+    if entry["type"] == "string_too_short":
+        return _line(origins, key, entry["input"], "must not be empty")
     return _line(origins, key, entry["input"], entry["msg"][0].lower() + entry["msg"][1:])
 
 
 def _line(origins: Origins, key: Key, value: object, why: str) -> str:
-    return f"{_origin(origins, key, 'default')}: {_dotted(key)} = {value!r}: {why}"
+    shown = repr(value)
+    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+    return f"{_origin(origins, key, 'default')}: {dotted(key)} = {shown}: {why}"
 
 
 def _origin(origins: Origins, key: Key, otherwise: str) -> str:
@@ -236,16 +205,12 @@ def _options(annotation: Any) -> list[Any]:
     return [option for argument in inner for option in _options(argument)] if inner else [annotation]
 
 
-def _key(dotted: str) -> Key:
-    return tuple(int(part) if part.isdecimal() else part for part in dotted.split("."))
+def _key(written: str) -> Key:
+    return tuple(int(part) if part.isdecimal() else part for part in written.split("."))
 
 
-def _value(recipe: BaseModel, dotted: str) -> object:
+def _value(recipe: BaseModel, written: str) -> object:
     value: object = recipe
-    for name in _key(dotted):
+    for name in _key(written):
         value = value[name] if isinstance(name, int) else getattr(value, name)  # pyright: ignore[reportIndexIssue]
     return value
-
-
-def _dotted(key: Key) -> str:
-    return ".".join(str(part) for part in key)

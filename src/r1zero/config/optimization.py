@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from r1zero.config.section import Conflicts, Section
 
 Schedule: TypeAlias = Literal["constant", "linear", "cosine", "wsd", "inverse_sqrt"]
 DecayShape: TypeAlias = Literal["linear", "cosine", "1-sqrt"]
+Momentum: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 OptimizerName: TypeAlias = Literal["adamw", "adamw_8bit", "nadam", "radam", "adafactor", "sgd"]
 
 
@@ -32,7 +33,7 @@ class Optimization(Section):
     min_lr_ratio: float = Field(default=0.0, ge=0, le=1)
     weight_decay: float = Field(default=0.0, ge=0)
     """On matrices only."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Momentum, Momentum] = (0.9, 0.999)
     """Of the moments of the Adam family; of sgd, the first is the momentum."""
     clip_grad: float = Field(default=1.0, gt=0)
     """Largest global norm of the gradient."""

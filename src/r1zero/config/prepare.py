@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from r1zero.config.schema import Conflicts, Section
+from r1zero.config.section import Conflicts, Filled, Section
 
 _NO_EFFECT = (  # theirs, without effect here
     "tokenizer_type",
@@ -36,7 +36,7 @@ class PrepareRecipe(Section):
     input: str
     """A file (.jsonl .json .csv .parquet .arrow .txt), a folder of them, a Hugging Face dataset id, `modelscope:ID`;
     or several, separated by commas. With merge_group_keys, a folder of .bin and .idx files."""
-    output_prefix: str
+    output_prefix: Filled
     """Beginning of every output's path: `{prefix}_packed_{field}_document.bin` and so on."""
     handler_name: str = ""
     """What a row is for; docs/data.md lists the handlers."""
@@ -75,7 +75,7 @@ class PrepareRecipe(Section):
     """Configuration of a Hugging Face dataset that has several."""
     output_format: Literal["megatron", "parquet", "arrow"] = "megatron"
     """Megatron indexed datasets, one per field; or one table with a column per field."""
-    workers: int = Field(default=0, ge=0)
+    workers: int = Field(default=0, ge=0, le=4096)
     """Processes that tokenise; 0 is one per usable core. The output does not depend on it."""
     max_bad_fraction: float = Field(default=0.05, ge=0, le=1)
     """More bad rows than this share stop the run, and nothing is written."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -89,13 +89,22 @@ def _meaning(field: FieldInfo) -> str:
 
 
 def _type(field: FieldInfo) -> str:
-    annotation = field.annotation
+    annotation = _without_bounds(field.annotation)
     text = annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
     for noise in ("typing.", "r1zero.config.schema.", "r1zero.config.rewards.", "r1zero.config.model."):
         text = text.replace(noise, "")
     if text.startswith("Literal["):
         return " \\| ".join(f"`{choice}`" for choice in get_args(annotation))
     return text.replace("|", "\\|")
+
+
+def _without_bounds(annotation: Any) -> Any:
+    """The type of a list whose entries have bounds, which the table does not show."""
+    if get_origin(annotation) is Annotated:
+        return get_args(annotation)[0]
+    if get_origin(annotation) is tuple:
+        return tuple[tuple(map(_without_bounds, get_args(annotation)))]
+    return annotation
 
 
 if __name__ == "__main__":

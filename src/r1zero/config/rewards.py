@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
 
-from r1zero.config.section import Section
+from r1zero.config.section import Conflicts, Filled, Section
 
 
 class RewardModel(Section):
-    path: str
+    path: Filled
     """A sequence-classification model with one label (its logit is the reward) or two (the second's probability)."""
     max_tokens: int = Field(default=4096, ge=1)
     """Of a longer question and response the end is scored."""
@@ -21,7 +24,7 @@ class RewardModel(Section):
 
 
 class ProcessReward(Section):
-    path: str
+    path: Filled
     """A token-classification model; with good_token a causal one."""
     max_tokens: int = Field(default=4096, ge=1)
     """A longer question and response is an error."""
@@ -38,7 +41,7 @@ class ProcessReward(Section):
 
 
 class Judge(Section):
-    model: str
+    model: Filled
     """Name at the endpoint; without one, a model to load here."""
     url: str = ""
     """OpenAI-compatible endpoint up to /v1; its key is the environment variable R1ZERO_JUDGE_KEY."""
@@ -55,13 +58,13 @@ class Rewards(Section):
     your own."""
     verifier_weight: tuple[float, ...] = (1.0,)
     """The reward is the sum of weight x value."""
-    timeout_seconds: float = Field(default=5.0, gt=0)
+    timeout_seconds: float = Field(default=5.0, gt=0, le=86_400)
     """Wall-clock limit of one verdict; the worker is killed and replaced."""
-    cpu_seconds: float = Field(default=0.0, ge=0)
+    cpu_seconds: float = Field(default=0.0, ge=0, le=86_400)
     """Processor time of one verdict; 0 is timeout_seconds. On a crowded machine: raise timeout_seconds, set this."""
-    memory_mib: int = Field(default=1024, ge=256)
+    memory_mib: int = Field(default=1024, ge=256, le=2**24)
     """Address space of a worker process."""
-    workers: int = Field(default=0, ge=0)
+    workers: int = Field(default=0, ge=0, le=4096)
     """Worker processes; 0 is one per usable core, at most 8."""
     uncontained: tuple[str, ...] = ()
     """Verifiers of verifier_function that run outside the graders' container, with network, files and environment: for
@@ -88,3 +91,14 @@ class Rewards(Section):
     overlong_tokens: int = Field(default=0, ge=0)
     """With `truncated: penalise`, the penalty grows linearly from 0 over the last so many tokens before
     rollout.max_new_tokens (DAPO's soft overlong punishment); 0 penalises truncated responses only."""
+
+
+def named_twice(key: str, names: Iterable[str]) -> Conflicts:
+    """Conflicts of verifiers that are listed under `key` once more, if perhaps spelled with other spaces."""
+    quoted = ("'", '"')  # spaces in quotes make a difference
+    counts = Counter(name if any(map(name.count, quoted)) else re.sub(r"\s|\(\)$", "", name) for name in names)
+    return [
+        (key, f"names '{name}' more than once; give it once, with the sum of the weights")
+        for name, count in counts.items()
+        if count > 1
+    ]

@@ -13,8 +13,8 @@ from pydantic import Field
 from r1zero.config.algorithm import Algorithm
 from r1zero.config.model import Model
 from r1zero.config.optimization import Critic, PretrainTrainer, Trainer
-from r1zero.config.rewards import Rewards
-from r1zero.config.section import Conflicts, Section
+from r1zero.config.rewards import Rewards, named_twice
+from r1zero.config.section import Conflicts, Filled, Section
 from r1zero.device import DeviceKind, DtypeName
 
 SYNONYMS = {  # what users of TRL, verl, OpenRLHF and MindSpeed-RL call our keys: for the hint in an error
@@ -53,11 +53,11 @@ SYNONYMS = {  # what users of TRL, verl, OpenRLHF and MindSpeed-RL call our keys
 
 
 class Run(Section):
-    dir: str
+    dir: Filled
     """Run folder: everything the run leaves behind."""
     steps: int = Field(ge=0)
     """Training steps; an RL step is one batch of rollouts and its updates."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)
     save_every: int = Field(default=0, ge=0)
     """Steps between checkpoints; 0 saves only at the end (and on Ctrl-C)."""
     keep_checkpoints: int = Field(default=2, ge=1)
@@ -68,7 +68,7 @@ class Run(Section):
     device: DeviceKind = "auto"
     accept_changed_data: bool = False
     """Resume although the rows are not those that the run began with."""
-    threads: int = Field(default=0, ge=0)
+    threads: int = Field(default=0, ge=0, le=4096)
     """CPU threads of this process; 0 is one per usable physical core."""
 
 
@@ -78,7 +78,7 @@ class Columns(Section):
 
 
 class Source(Section):
-    path: str
+    path: Filled
     """A file (.jsonl .json .csv .parquet), `reasoning-gym:TASK`, `r1zero:TASK`, or a Hugging Face dataset id."""
     split: str = "train"
     """Split of a Hugging Face dataset, or of an `r1zero:` task."""
@@ -122,7 +122,7 @@ class Data(Source):
     """Several sources, mixed by weight: in every stretch of prompts each has its share."""
     curriculum: tuple[Phase, ...] = ()
     """Other weights of the sources later on."""
-    template: str
+    template: Filled
     """Name in the templates file, or `chat` for the tokenizer's own chat template."""
     templates_file: str = ""
     """YAML file with further templates."""
@@ -170,7 +170,7 @@ class Data(Source):
 class Evaluation(Source):
     samples: int = Field(default=4, ge=1)
     """Samples per problem; accuracy is their mean (pass@1)."""
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, ge=1e-4)
     top_p: float = Field(default=1.0, gt=0, le=1)
     greedy: bool = True
     """Also answer every problem once at temperature 0."""
@@ -180,14 +180,15 @@ class Evaluation(Source):
 
 class Rollout(Section):
     engine: Literal["native"] = "native"
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, ge=1e-4)
     top_k: int = Field(default=0, ge=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
     min_p: float = Field(default=0.0, ge=0, lt=1)
     max_new_tokens: int = Field(ge=1)
     """Per rollout."""
-    stop: tuple[str, ...] = ()
-    """Stop strings beside the template's own; the text that matched stays in the response."""
+    stop: tuple[Filled, ...] = ()
+    """Stop strings beside the template's own, found in the text whatever tokens carry them. The token that completes
+    one is the response's last and stays whole: the text that matched, and what the token holds after it."""
     kv_cache_gib: float = Field(default=2.0, gt=0)
     """Memory for keys and values; what does not fit waits its turn."""
     compile: bool = False
@@ -275,6 +276,9 @@ class Recipe(Section):
         names, weights = self.rewards.verifier_function, len(self.rewards.verifier_weight)
         if len(names) != weights:
             found.append(("rewards.verifier_weight", f"has {weights} values for {len(names)} verifiers; give one each"))
+        found += named_twice("rewards.verifier_function", names)
+        for number, source in enumerate(self.data.sources):
+            found += named_twice(f"data.sources.{number}.verifiers", source.verifiers)
         named = {*names, *(name for source in self.data.sources for name in source.verifiers)}
         for name in ("reward_model", "process_reward"):
             used, described = name in named, getattr(self.rewards, name) is not None
@@ -353,7 +357,7 @@ class NewModel(Section):
 
 
 class Corpus(Section):
-    path: str
+    path: Filled
     """`r1zero:TASK` that yields documents, or a .jsonl file with a `text` column."""
     options: dict[str, int | float | str | bool] = Field(default={})
     max_document_tokens: int = Field(ge=2)

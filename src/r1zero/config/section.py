@@ -1,11 +1,15 @@
-"""What every section of a recipe is: a frozen value that refuses unknown keys and wrong types."""
+"""What every section of a recipe is: a frozen value that refuses unknown keys, wrong types, and numbers without end."""
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Conflicts: TypeAlias = list[tuple[str, str]]  # (key, what is wrong and how to mend it)
 
+Filled: TypeAlias = Annotated[str, Field(min_length=1)]
+
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )

@@ -190,10 +190,14 @@ def _from_json(entry: Mapping[str, Any], file: Path) -> ChatFormat:
     tools = (entry.get("format_tools") or {}).get("tool_format", "default")
     if tools not in ("default", "qwen"):
         raise UsageError(f"{file}: {name}.format_tools.tool_format = '{tools}': must be default or qwen")
+    stop = entry.get("stop_words") or []
+    check_stop(stop, f"{file}: {name}.stop_words")
+    if entry.get("replace_eos") and not stop:
+        raise UsageError(f"{file}: {name}.replace_eos = {entry['replace_eos']!r}: needs stop_words, the first of them")
     return ChatFormat(
         name=name,
         default_system="".join(system),
-        stop=tuple(entry.get("stop_words") or ()),
+        stop=tuple(stop),
         replace_eos=bool(entry.get("replace_eos")),
         efficient_eos=bool(entry.get("efficient_eos")),
         tools=tools,
@@ -201,6 +205,15 @@ def _from_json(entry: Mapping[str, Any], file: Path) -> ChatFormat:
         system_in_user=name.startswith("llama2"),
         **shapes,
     )
+
+
+def check_stop(value: Any, where: str) -> None:
+    """Raises UsageError for stop strings that are none; every response would hold an empty one."""
+    if not isinstance(value, list):
+        raise UsageError(f"{where} = {value!r}: must be a list of texts")
+    for text in value:
+        if not isinstance(text, str) or not text:
+            raise UsageError(f"{where} = {value!r}: holds {text!r}; a stop string must be a text that is not empty")
 
 
 def _slot(slot: Any, where: str) -> Piece:

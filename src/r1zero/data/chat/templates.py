@@ -9,7 +9,7 @@ from typing import Protocol
 
 import yaml
 
-from r1zero.data.chat.formats import format_names
+from r1zero.data.chat.formats import check_stop, format_names
 from r1zero.errors import UsageError, suggest
 from r1zero.types import Message
 
@@ -77,10 +77,10 @@ def load_template(name: str, extra_file: str = "") -> Template:
     for part, value in parts.items():
         if part not in allowed:
             raise UsageError(f"{file}: {name}.{part}: unknown key{suggest(part, allowed)}")
-        if not isinstance(value, list if part == "stop" else str):
-            raise UsageError(
-                f"{file}: {name}.{part} = {value!r}: must be {'a list of texts' if part == 'stop' else 'text'}"
-            )
+        if part == "stop":
+            check_stop(value, f"{file}: {name}.stop")
+        elif not isinstance(value, str):
+            raise UsageError(f"{file}: {name}.{part} = {value!r}: must be text")
     if "user" not in parts:
         raise UsageError(f"{file}: {name}.user: missing; add it")
     return Template(**{part: tuple(value) if part == "stop" else value for part, value in parts.items()})  # pyright: ignore
