@@ -144,6 +144,13 @@ def test_right_answers_are_scored_as_reasoning_gym_scores_them(entries: dict[str
         ), task
 
 
+def test_no_task_pays_any_text(entries: dict[str, Problem]) -> None:
+    """As reasoning-gym's own scorer of game_of_life_halting does."""
+    for task, problem in entries.items():
+        for text in ("zzz qqq", "", "[]", "{}"):
+            assert gym.reasoning_gym(problem, f"<answer>{text}</answer>").value < 1, (task, text)
+
+
 def test_an_expression_is_not_paid_as_its_value(entries: dict[str, Problem]) -> None:
     """These tasks take a Python list for the text they want; none takes a program that makes the list."""
     problem = entries["spiral_matrix"]

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from r1zero.rewards.answers import final_text
 from r1zero.rewards.unevaluated import without_evaluation
 from r1zero.types import Problem, Score
+
+
+def _same_word(answer: str, entry: Mapping[str, Any]) -> float:
+    return float(answer.casefold() == str(entry["answer"]).casefold())
+
+
+_REPLACED: Mapping[str, Any] = {
+    "game_of_life_halting": _same_word,  # True or False; the task's own scorer compares bool(text): any text is True
+}
 
 
 def reasoning_gym(problem: Problem, text: str) -> Score:
@@ -19,7 +29,7 @@ def reasoning_gym(problem: Problem, text: str) -> Score:
         return Score(value=0.0, verdict="unverifiable", detail="the problem does not come from reasoning-gym:TASK")
     entry = {"question": problem.text, "answer": problem.answer, "metadata": metadata}
     task = str(metadata["source_dataset"])
-    scorer: Any = get_score_answer_fn(task)
+    scorer: Any = _REPLACED.get(task) or get_score_answer_fn(task)
     value, detail = 0.0, ""
     with without_evaluation("reasoning_gym") as guard:
         try:
