@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +29,8 @@ from r1zero.types import Problem, Score
 
 from .contract import PROBLEM, STUCK, check_scorer
 
+JSON = {"Content-Type": "application/json"}
+
 
 class Counting:
     """Judges by the text's length, and remembers what it was asked."""
@@ -42,7 +46,7 @@ class Counting:
         future.set_result(Score(value=float(len(text)), verdict=self.verdict))
         return future
 
-    def close(self) -> None: ...
+    def close(self, *, abandon: bool = False) -> None: ...
 
     def __enter__(self) -> Counting:
         return self
@@ -164,12 +168,115 @@ def test_bad_requests_are_refused_with_a_reason() -> None:
             "this server does not load it; start it with",
         ),
         ({"items": [good] * (LARGEST_BATCH + 1)}, 413, "a request may have 64 items, this one has 65"),
+        *(
+            (
+                {"items": [{**item, "verifier": wrong, "id": digest({**item, "verifier": wrong})}]},
+                400,
+                "a verifier must be",
+            )
+            for wrong in (5, [], {}, None, "acc(" + "-" * 100_000 + "1)")
+        ),
+        ({"items": [{**good, "verifier": "cosine(max_tokens=" + "-" * 900 + "1)"}]}, 400, ""),
+        ({"items": [{**good, "problem": 5}]}, 400, "an item has a problem, which is an object, and a text"),
+        ({"items": [{**good, "text": ["x"]}]}, 400, "an item has a problem, which is an object, and a text"),
+        ({"items": 5}, 400, "not a request for scores: TypeError"),
     ]
     with serving(RewardServer(Counting()).application()) as url:
         for body, status, reason in cases:
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
-            answer = urllib3.request("POST", f"{url}/score", body=content)
+            answer = urllib3.request("POST", f"{url}/score", body=content, headers=JSON)
             assert (answer.status, reason in answer.json()["error"]) == (status, True), answer.data
+
+
+def test_web_pages_are_not_answered() -> None:
+    """A form of any page may post to this machine, and a name of the page's may lead to it."""
+    item = {
+        "verifier": "acc",
+        "problem": json.loads(json.dumps(wire.problem_fields(PROBLEM), default=str)),
+        "text": "x",
+    }
+    body = json.dumps({"items": [{"id": digest(item), **item}]}).encode()
+    scorer = Counting()
+    hosts = ("localhost", "127.0.0.1", "[::1]")
+    with serving(RewardServer(scorer, hosts=hosts).application()) as url:
+        for headers, status in (
+            ({"Content-Type": "text/plain"}, 415),
+            ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+            ({}, 415),
+            ({**JSON, "Origin": "http://evil.example"}, 403),
+            ({**JSON, "Origin": "null"}, 403),
+            ({**JSON, "Host": "evil.example:8377"}, 403),
+            ({**JSON, "Host": "127.0.0.1.evil.example"}, 403),
+            ({**JSON, "Host": ""}, 403),
+        ):
+            assert urllib3.request("POST", f"{url}/score", body=body, headers=headers).status == status, headers
+        assert not scorer.asked
+        for headers in (JSON, {"Content-Type": "application/json; charset=utf-8", "Host": "[::1]:8377"}):
+            assert urllib3.request("POST", f"{url}/score", body=body, headers=headers).status == 200
+        assert urllib3.request("GET", f"{url}/health", headers={"Origin": "http://evil.example"}).status == 403
+
+
+def test_a_client_does_not_repeat_what_was_refused() -> None:
+    unreliable = Unreliable(RewardServer(Counting(), token="x").application(), [])
+    with serving(unreliable) as url, RemoteScorer(url, token="wrong", at_once=1, backoff_seconds=0.01) as remote:
+        assert remote.submit("acc", PROBLEM, "x").result(timeout=30).verdict == "error"
+    assert unreliable.requests == 1
+
+
+def test_a_slow_body_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from r1zero.rewards import server
+
+    monkeypatch.setattr(server, "_BODY_SECONDS", 0.3)
+    with serving(RewardServer(Counting()).application()) as url:
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as slow:
+            slow.sendall(
+                b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+            )
+            slow.settimeout(20)
+            assert b" 408 " in slow.recv(1000)
+
+
+def test_the_command_ends_though_requests_are_half_open() -> None:
+    """200 of them: half without the end of their head, half without that of their body."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "r1zero.cli.main", "serve-rewards", "--port", str(port), "--workers", "1"]
+    environment = {**os.environ, "R1ZERO_REWARDS_TOKEN": "open sesame"}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            answer = urllib3.request(
+                "GET", f"http://127.0.0.1:{port}/health", headers={"Authorization": "Bearer open sesame"}, retries=False
+            )
+            break
+        except urllib3.exceptions.HTTPError:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+    assert answer.status == 200
+    assert urllib3.request("GET", f"http://127.0.0.1:{port}/health").status == 401
+    head = b"POST /score HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer open sesame\r\n"
+    whole = head + b"Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+    with contextlib.ExitStack() as stack:
+        for number in range(200):
+            half = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            half.sendall(whole if number % 2 else head)
+        time.sleep(0.5)
+        begun = time.monotonic()
+        process.terminate()
+        process.communicate(timeout=60)
+        assert time.monotonic() - begun < 10
+
+
+def test_the_command_asks_for_a_token_or_to_be_told_that_none_is_wanted() -> None:
+    command = [sys.executable, "-m", "r1zero.cli.main", "serve-rewards"]
+    environment = {name: value for name, value in os.environ.items() if name != "R1ZERO_REWARDS_TOKEN"}
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "r1zero: R1ZERO_REWARDS_TOKEN: not set; choose a secret and set it on both sides, or give --no-token to let "
+        "every program of this machine ask\n",
+    )
 
 
 def test_the_command_listens_on_loopback_and_elsewhere_only_with_a_token() -> None:

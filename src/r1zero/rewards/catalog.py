@@ -153,7 +153,8 @@ def _call(name: str, key: str) -> tuple[str, dict[str, Any]]:
         call = ast.parse(f"f({rest}", mode="eval").body
         assert isinstance(call, ast.Call) and not call.args
         return called, {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
-    except (SyntaxError, ValueError, AssertionError):
+    except (SyntaxError, ValueError, AssertionError, RecursionError, MemoryError):
+        name = name if len(name) <= 200 else name[:200] + "..."
         example = "cosine(max_tokens=4096)"
         raise UsageError(f"{key} = '{name}': arguments are written like {example}") from None
 

@@ -25,6 +25,8 @@ from r1zero.types import Score
 _LARGEST_BODY = 256 * 2**20
 _MOST_WAITING = 20_000  # items; more are refused for now (429), and the client waits
 _REMEMBERED = 100_000  # verdicts kept for requests that are sent again
+_BODY_SECONDS = 60.0  # for the whole body of a request
+_LONGEST_NAME = 1000  # characters of a verifier with its arguments
 
 
 class _Refused(Exception):
@@ -35,10 +37,15 @@ class _Refused(Exception):
 
 class RewardServer:
     """All handlers run in one event loop, so the tables need no lock. A verifier's name may point to a file of code:
-    only `files` are loaded, whatever a request names."""
+    only `files` are loaded, whatever a request names.
 
-    def __init__(self, scorer: Scorer, token: str = "", files: Sequence[str] = ()) -> None:
-        self._scorer, self._token, self._files = scorer, token, frozenset(files)
+    Web pages are kept out: a page may send requests to any server, but not of the type application/json without asking
+    first, not without saying where it comes from, and not under a `Host` of ours (`hosts`; none: any).
+    """
+
+    def __init__(self, scorer: Scorer, token: str = "", files: Sequence[str] = (), hosts: Sequence[str] = ()) -> None:
+        self._scorer, self._token = scorer, token
+        self._files, self._hosts = frozenset(files), frozenset(hosts)
         self._verdicts: OrderedDict[str, Future[Score]] = OrderedDict()
         self._waiting = 0
 
@@ -84,6 +91,11 @@ class RewardServer:
         return known
 
     def _admit(self, request: Request) -> None:
+        host = (request.headers.get("host") or "").rpartition(":")[0] or request.headers.get("host")
+        if self._hosts and host not in self._hosts:
+            raise _Refused(403, f"Host is {host!r}, not one of {', '.join(sorted(self._hosts))}")
+        if "origin" in request.headers:
+            raise _Refused(403, "requests of web pages are not answered")
         given = request.headers.get("authorization", "")
         if self._token and not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
             raise _Refused(401, "the token is missing or wrong")
@@ -91,16 +103,12 @@ class RewardServer:
 
 async def _items(request: Request) -> list[dict[str, Any]]:
     """The items of a request. Raises _Refused for anything else."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > _LARGEST_BODY:
-            raise _Refused(413, f"a request may have {_LARGEST_BODY} bytes")
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise _Refused(415, "the Content-Type must be application/json")
+    body = await _body(request)
     try:
-        items = json.loads(bytes(body))["items"]
-        wrong = next(
-            (item["id"] for item in items if item["id"] != digest(item) or type(item["text"]) is not str), None
-        )
+        items = json.loads(body)["items"]
+        wrong = next((item["id"] for item in items if item["id"] != _checked(item)), None)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _Refused(400, f"not a request for scores: {type(error).__name__}: {error}") from None
     if wrong is not None:
@@ -108,6 +116,30 @@ async def _items(request: Request) -> list[dict[str, Any]]:
     if len(items) > LARGEST_BATCH:
         raise _Refused(413, f"a request may have {LARGEST_BATCH} items, this one has {len(items)}")
     return items
+
+
+def _checked(item: dict[str, Any]) -> str:
+    """The digest of an item whose parts are of the right kinds. Raises KeyError or TypeError for any other."""
+    name, problem, text = item["verifier"], item["problem"], item["text"]
+    if not (isinstance(name, str) and len(name) <= _LONGEST_NAME):
+        raise TypeError(f"a verifier must be a text of at most {_LONGEST_NAME} characters")
+    if not (isinstance(problem, dict) and isinstance(text, str)):
+        raise TypeError("an item has a problem, which is an object, and a text")
+    return digest(item)
+
+
+async def _body(request: Request) -> bytes:
+    """All of a request's body, within its limits of size and time."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for part in request.stream():
+                body += part
+                if len(body) > _LARGEST_BODY:
+                    raise _Refused(413, f"a request may have {_LARGEST_BODY} bytes")
+    except TimeoutError:
+        raise _Refused(408, f"the request did not arrive within {_BODY_SECONDS:g} s") from None
+    return bytes(body)
 
 
 async def _refusal(request: Request, refused: Exception) -> JSONResponse:
