@@ -90,6 +90,30 @@ def test_a_budget_below_one_group_is_refused(model: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("groups_that_fit", [1, 3])
+@pytest.mark.parametrize("family", ["qwen2", "deepseek_v3", "gemma3_text"])
+def test_the_cache_takes_what_it_may(family: str, groups_that_fit: int) -> None:
+    """Also where values are narrower than keys, and both wider than the config's head_dim (latent attention)."""
+    changes: dict[str, Any] = {
+        "qwen2": {},
+        "deepseek_v3": {
+            **{"num_key_value_heads": 4, "q_lora_rank": 16, "kv_lora_rank": 16, "n_routed_experts": 4},
+            **{"qk_rope_head_dim": 8, "qk_nope_head_dim": 16, "v_head_dim": 12, "n_group": 1, "topk_group": 1},
+            **{"num_experts_per_tok": 2, "moe_intermediate_size": 16, "first_k_dense_replace": 1},
+        },
+        "gemma3_text": {"head_dim": 24},
+    }[family]
+    widths = {"qwen2": 2 * (8 + 8), "deepseek_v3": 4 * (24 + 12), "gemma3_text": 2 * (24 + 24)}[family]
+    budget = groups_that_fit * (2 * 7 + 3 * 16) * widths * 2 * 4
+    engine = engine_of(small_model(family, **changes), gib=budget / 2**30)
+    prompts = random_prompts([4, 7, 2, 7, 3, 1, 6, 5, 2, 7])
+    everything(engine, prompts, Sampling(n=3, max_new_tokens=16))
+    assert engine._cache is not None
+    layers = [getattr(layer, name) for layer in engine._cache._layers.values() for name in type(layer).__slots__]
+    taken = sum(tensor.numel() * tensor.element_size() for tensor in layers)
+    assert taken == budget, "as many groups as fit, not one byte more"
+
+
 def test_weights_are_shared_without_a_copy(model: Any) -> None:
     engine = engine_of(model)
     before = everything(engine)

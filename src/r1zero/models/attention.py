@@ -187,7 +187,8 @@ class _PackAttention(torch.autograd.Function):
             d_query[:, own] = grid.flat(d_queries)
             d_key[:, own] += grid.flat_keys(d_keys)
             d_value[:, own] += grid.flat_keys(d_values)
-        d_sinks = None if d_sinks is None else d_sinks.to(sinks.dtype)
+        if d_sinks is not None:
+            d_sinks = d_sinks.to(sinks.dtype)  # pyright: ignore[reportOptionalMemberAccess]
         return d_query, d_key.to(key.dtype), d_value.to(value.dtype), d_sinks, None, None
 
 

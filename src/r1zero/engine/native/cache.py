@@ -71,6 +71,19 @@ class Cache:
             layer.prefix_values[target, :, :length] = layer.prefix_values[source, :, :length]
 
 
+class SizePlan:
+    """Attention of any pack that only counts what a token leaves in the cache: head counts and sizes may differ by
+    layer, and values from keys (multi-head latent attention)."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self.pack = PackPlan(segments)
+        self.bytes: dict[int, int] = {}  # by layer
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
+        self.bytes[layer] = sum(part.shape[0] * part.shape[2] * part.element_size() for part in (key, value))
+        return self.pack.attend(layer, query, key, value, scoring)
+
+
 class PrefillPlan:
     """Attention of whole prompts, packed one after another, which also fills their slots."""
 

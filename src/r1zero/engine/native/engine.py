@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from r1zero import seeds
-from r1zero.engine.native.cache import Cache, DecodePlan, PrefillPlan, Shape
+from r1zero.engine.native.cache import Cache, DecodePlan, PrefillPlan, Shape, SizePlan
 from r1zero.engine.native.compiled import CompiledLayers
 from r1zero.engine.native.packed import PackedLinears
 from r1zero.engine.native.sampler import sample
@@ -65,10 +65,19 @@ class NativeEngine:
     """Samples from a model prepared by `models.load`. Weights that share the model's storage need no copy. Layers run
     compiled, with plain weights, or as they are, with weights packed for the processor."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, kv_cache_gib: float, compiled: bool = False) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        kv_cache_gib: float,
+        compiled: bool = False,
+        key: str = "rollout.kv_cache_gib",  # what the recipe calls it
+    ) -> None:
         self.model, self.tokenizer = model, tokenizer
-        self.kv_cache_gib = kv_cache_gib
+        self.kv_cache_gib, self._key = kv_cache_gib, key
         self._compiled = CompiledLayers(model) if compiled else None
+        self._bytes_per_token = _bytes_per_token(model)
         self.version = 0
         self._cache: Cache | None = None
         self._linears: PackedLinears | None = None
@@ -125,28 +134,37 @@ class NativeEngine:
     def close(self) -> None:
         self.sleep()
 
+    def check_room(self, longest: int, sampling: Sampling) -> None:
+        """Raises UsageError unless one group with a prompt of `longest` tokens fits the cache."""
+        needed = self._bytes(Shape(1, longest, sampling.n, sampling.max_new_tokens)) / 2**30
+        if needed > self.kv_cache_gib:
+            raise UsageError(
+                f"{self._key} = {self.kv_cache_gib:g}: one group of {sampling.n} samples with {longest} prompt "
+                f"and {sampling.max_new_tokens} new tokens needs {needed:.3g} GiB; raise it"
+            )
+
     def _shape(self, prompts: Sequence[Prompt], sampling: Sampling) -> Shape:
         """The largest cache that is useful and fits the budget; at least one group must fit."""
         longest = max(len(prompt.token_ids) for prompt in prompts)
-        per_token = self._bytes_per_token()
-        groups = len(prompts)
-        while groups:
+        self.check_room(longest, sampling)
+        for groups in range(len(prompts), 0, -1):
             # spare slots, so that a group's last straggler does not keep the next group out
             shape = Shape(min(2 * groups, len(prompts)), longest, groups * sampling.n, sampling.max_new_tokens)
-            if shape.tokens() * per_token <= self.kv_cache_gib * 2**30:
+            if self._bytes(shape) <= self.kv_cache_gib * 2**30:
                 return shape
-            groups -= 1
-        needed = Shape(1, longest, sampling.n, sampling.max_new_tokens).tokens() * per_token / 2**30
-        raise UsageError(
-            f"rollout.kv_cache_gib = {self.kv_cache_gib:g}: one group of {sampling.n} samples with {longest} prompt "
-            f"and {sampling.max_new_tokens} new tokens needs {needed:.3g} GiB; raise it"
-        )
+        return Shape(1, longest, sampling.n, sampling.max_new_tokens)
 
-    def _bytes_per_token(self) -> int:
-        config = self.model.config.get_text_config()
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        return 2 * config.num_hidden_layers * heads * width * self.model.dtype.itemsize
+    def _bytes(self, shape: Shape) -> int:
+        return shape.tokens() * self._bytes_per_token
+
+
+@torch.no_grad()
+def _bytes_per_token(model: Any) -> int:
+    """What a token takes in the cache of all layers, as the model's own keys and values have it."""
+    plan = SizePlan([Segment(0, 1, ())])
+    first = torch.zeros(1, dtype=torch.int64, device=model.device)
+    hidden_states(model, first, first, plan)
+    return sum(plan.bytes.values())
 
 
 class _Batch:
