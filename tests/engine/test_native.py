@@ -12,6 +12,7 @@ import torch
 
 from r1zero.data.packing import pack
 from r1zero.engine.native import NativeEngine
+from r1zero.engine.native.engine import _moves
 from r1zero.errors import UsageError
 from r1zero.models.forward import token_logprobs
 from r1zero.types import Completion, Prompt, Sample, Sampling
@@ -163,6 +164,48 @@ def test_sampling_is_seeded_per_row_not_per_batch(model: Any) -> None:
         engine_of(model), PROMPTS, Sampling(n=3, max_new_tokens=12, stop_token_ids=SAMPLING.stop_token_ids, seed=5)
     )
     assert not same(other[0], together[0])
+
+
+def test_logits_that_are_no_numbers_are_named(model: Any) -> None:
+    """Also in greedy decoding, and from the first token on or later."""
+    for temperature in (1.0, 0.0):
+        engine = engine_of(model)
+        stream = engine.generate(PROMPTS, Sampling(n=2, max_new_tokens=9, temperature=temperature))
+        with torch.no_grad():
+            kept = model.model.norm.weight.clone()
+            model.model.norm.weight[3] = torch.inf
+        with pytest.raises(
+            UsageError, match=r"^test:\[.*\]: the model's logits are not finite after 0 tokens of a resp"
+        ):
+            next(stream)
+        with torch.no_grad():
+            model.model.norm.weight.copy_(kept)
+        assert everything(engine), "the engine goes on with better weights"
+
+
+def test_a_prompt_without_tokens_is_refused_by_name(model: Any) -> None:
+    with pytest.raises(UsageError, match=r"^test:\[\]: the prompt has no tokens"):
+        everything(engine_of(model), random_prompts([3, 0, 5]))
+
+
+@pytest.mark.parametrize(
+    ("count", "ended", "moves"),
+    [(5, [1, 3], ([4], [1])), (4, [0, 1, 2, 3], ([], [])), (4, [2, 3], ([], [])), (5, [0, 1], ([3, 4], [0, 1]))],
+)
+def test_rows_close_the_gaps(count: int, ended: list[int], moves: tuple[list[int], list[int]]) -> None:
+    assert _moves(count, ended) == moves
+
+
+def test_closing_gaps_looks_at_every_row_once() -> None:
+    class Counted(list[int]):
+        looked = 0
+
+        def __iter__(self) -> Any:
+            Counted.looked += 1
+            return super().__iter__()
+
+    _moves(1000, Counted(range(500, 1000)))
+    assert Counted.looked <= 2
 
 
 def test_abort_yields_what_was_sampled_and_drops_what_waits(model: Any) -> None:

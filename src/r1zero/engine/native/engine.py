@@ -9,6 +9,7 @@ Groups wait until the cache has room for all their rows, so memory is bounded by
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -84,10 +85,14 @@ class NativeEngine:
         self._aborted = False
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, tuple[Completion, ...]]]:
-        """Yields (index, completions) as groups finish. The order depends on the sampled lengths alone."""
+        """Yields (index, completions) as groups finish. The order depends on the sampled lengths alone. Raises
+        UsageError for a prompt without tokens and for logits that are not finite."""
         self._aborted = False
         if not prompts:
             return
+        for prompt in prompts:
+            if not len(prompt.token_ids):
+                raise UsageError(f"{prompt.problem.id}: the prompt has no tokens; give it a question, or a template")
         shape = self._shape(prompts, sampling)
         if self._cache is None or self._cache.shape != shape:
             self._cache = None  # free the old one first
@@ -245,6 +250,7 @@ class _Batch:
             for row, token, logprob in zip(part, tokens.tolist(), logprobs.tolist(), strict=True):
                 row.tokens.append(token)
                 row.logprobs.append(logprob)
+        _check_finite(rows, self.engine.version)
         ended = [place for place, row in enumerate(self.rows) if self._retire(row)]
         self._compact(ended)
         return self._free_slots()
@@ -259,15 +265,13 @@ class _Batch:
 
     def _compact(self, ended: Sequence[int]) -> None:
         """Close the gaps with rows from the end."""
-        left = len(self.rows) - len(ended)
-        holes = [place for place in ended if place < left]
-        movers = [place for place in range(left, len(self.rows)) if place not in set(ended)]
+        movers, holes = _moves(len(self.rows), ended)
         if movers:
             length = max(len(self.rows[place].tokens) for place in movers)
             self.cache.move_rows(movers, holes, length)
         for hole, mover in zip(holes, movers, strict=True):
             self.rows[hole] = self.rows[mover]
-        del self.rows[left:]
+        del self.rows[len(self.rows) - len(ended) :]
 
     def _free_slots(self) -> list[_Group]:
         finished = []
@@ -283,6 +287,24 @@ class _Batch:
 
     def _tensor(self, values: Sequence[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=self.device)
+
+
+def _moves(count: int, ended: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Which of `count` rows go where, so that those left after `ended` lie dense: rows from the end, and the holes."""
+    gone = set(ended)
+    left = count - len(gone)
+    return [place for place in range(left, count) if place not in gone], [place for place in ended if place < left]
+
+
+def _check_finite(rows: Sequence[_Row], version: int) -> None:
+    """Raises UsageError where the newest token came from logits that are no numbers."""
+    for row in rows:
+        if not math.isfinite(row.logprobs[-1]):
+            raise UsageError(
+                f"{row.group.prompt.problem.id}: the model's logits are not finite after {len(row.tokens) - 1} tokens "
+                f"of a response (weights of version {version}): its weights have overflowed or are damaged; go back to "
+                f"an earlier checkpoint with a lower trainer.lr, or compute with model.dtype: fp32"
+            )
 
 
 def _stop_string_test(tokenizer: Any, stop_strings: Sequence[str]) -> Callable[[list[int]], bool]:
