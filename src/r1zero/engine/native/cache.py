@@ -166,10 +166,11 @@ class DecodePlan:
             places, own = (torch.arange(size, device=self.slots.device) for size in (self.prompt, self.live))
             prompts, lengths = self.prompts[:, None], self.lengths[:, None]
             no_prompt, no_token = places >= prompts, own > lengths  # [B, P], [B, R]
+            first_prompt = first_own = 0
             if window is not None:
                 no_prompt |= places <= prompts + lengths - window
                 no_token |= own <= lengths - window
-            first_prompt, first_own = _first_seen(no_prompt), _first_seen(no_token)
+                first_prompt, first_own = _first_seen(no_prompt), _first_seen(no_token)
             self._views[window] = _View(
                 slice(first_prompt, self.prompt),
                 slice(first_own, self.live),
