@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
+from tokenizers import AddedToken
 
 from r1zero import device
 from r1zero.models import dropout
@@ -110,6 +111,7 @@ class ByteTokenizer:
     eos_token_id = 2
     chat_template = None
     all_special_tokens = ("\x02",)
+    added_tokens_decoder: ClassVar[dict[int, AddedToken]] = {2: AddedToken("\x02", special=True)}
 
     def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
         return {"input_ids": list(text.encode())}

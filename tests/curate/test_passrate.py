@@ -32,6 +32,7 @@ def test_pass_rate_of_a_record() -> None:
     assert pass_rate({"rollouts": graded(1.0, 0.0, 0.0, 1.0)}) == 0.5
     assert pass_rate({"rollouts": graded(1.0) + graded(1.0, verdict="timeout")}) == 0.5
     assert pass_rate({"rollouts": graded(1.0) + graded(0.0, verdict="unverifiable")}) == 1.0
+    assert pass_rate({"rollouts": graded(1.0) + graded(0.0, verdict="error")}) == 1.0
     assert pass_rate({"rollouts": graded(0.0, verdict="unverifiable")}) is None
 
 
@@ -46,7 +47,7 @@ def test_the_band_is_open_on_both_sides() -> None:
         (1, "too hard: pass rate <= 0.25", "pass rate 0.25"),
         (3, "too easy: pass rate >= 0.75", "pass rate 0.75"),
         (4, "too easy: pass rate >= 0.75", "pass rate 1"),
-        (5, "no verdict", "every sample was unverifiable"),
+        (5, "no verdict", "no sample could be judged"),
         (6, "no usable prompt", "too long"),
     ]
 

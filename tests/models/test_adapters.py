@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +220,24 @@ def test_adapters_without_all_their_weights_are_refused(tmp_path: Path) -> None:
     adapters.save(model, tmp_path / "adapters", {name: value for name, value in trained.items() if name != dropped})
     with pytest.raises(UsageError, match=f"{dropped} is not in adapter_model.safetensors"):
         adapters.restore(small_model(), tmp_path / "adapters")
+
+
+def test_the_same_adapters_are_the_same_bytes(tmp_path: Path) -> None:
+    """peft keeps its targets in a set, whose order a process's hash seed decides."""
+    code = (
+        "import sys\n"
+        "from tests.conftest import small_model\n"
+        "from r1zero.config import Lora\n"
+        "from r1zero.models import adapters\n"
+        "model = small_model()\n"
+        "adapters.attach(model, Lora(rank=4), base='base', seed=0)\n"
+        "trained = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}\n"
+        "from pathlib import Path\n"
+        "adapters.save(model, Path(sys.argv[1]), trained)\n"
+    )
+    root = Path(__file__).parents[2]
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / seed)], env=environment, cwd=root, check=True)
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
+import psutil
 import pytest
 
 from r1zero.errors import UsageError
+from r1zero.rewards.pool import ScorerPool
 from r1zero.rewards.scorer import Scorer
 from r1zero.types import Message, Problem, Score
 
@@ -18,6 +21,21 @@ STUCK = f"{Path(__file__).parent / 'stuck.py'}:stuck"  # a verifier that hangs o
 SLEEPY = STUCK.removesuffix("stuck") + "sleepy"
 POWER_TOWER = "\\boxed{9^{9^{9^{9}}}}"
 CHAT = Problem(id="p", question=(Message("user", "?"),), answer="4", source="test")
+
+
+def farm_of(pool: ScorerPool, name: str = "acc") -> tuple[psutil.Process, list[psutil.Process]]:
+    """The nursery that grades for a verifier, inside its container, and its workers."""
+    foreman, _ = pool._farms[pool._place(name)]
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if hasattr(foreman, "_nursery"):  # its thread makes it
+            chain = [psutil.Process(foreman._nursery.process.pid)]
+            while chain and chain[0].name() == "bwrap":
+                chain = chain[0].children()
+            if chain and "python" in chain[0].name():
+                return chain[0], chain[0].children()
+        time.sleep(0.01)
+    raise AssertionError(f"no nursery for {name}")
 
 
 def check_scorer(make: Callable[[], Scorer]) -> None:

@@ -15,6 +15,8 @@ from r1zero.rewards import code, sandbox
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Problem, Score
 
+from .contract import farm_of
+
 try:
     sandbox.check()
 except sandbox.SandboxUnavailable as missing:
@@ -158,7 +160,7 @@ def test_an_ended_worker_takes_its_programs_along() -> None:
     with ScorerPool(workers=1, timeout_seconds=1.0, memory_mib=512) as pool:
         future = pool.submit("code", _problem(tests=SUMS[:1], time_limit=5), _fenced("import time\ntime.sleep(3)"))
         programs: list[psutil.Process] = []
-        nursery = psutil.Process(pool._foreman._nursery.process.pid)
+        nursery, _ = farm_of(pool, "code")
         while not any("/code/program" in process.cmdline()[-1:] for process in programs):
             assert not future.done()
             time.sleep(0.05)
@@ -339,7 +341,7 @@ def test_a_machine_without_bubblewrap_says_so(monkeypatch: pytest.MonkeyPatch) -
     def missing() -> str:
         raise sandbox.SandboxUnavailable("bubblewrap is missing")
 
-    monkeypatch.setattr(sandbox, "_bubblewrap", missing)
+    monkeypatch.setattr(sandbox, "bubblewrap", missing)
     expected = Score(value=0.0, verdict="error", detail="bubblewrap is missing")
     assert code.code(_problem(tests=SUMS), _fenced(SUM)) == expected
 

@@ -22,17 +22,17 @@ from r1zero.rewards import foreman
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Problem, Score
 
-from .contract import POWER_TOWER, SLEEPY, STUCK, check_scorer
+from .contract import POWER_TOWER, SLEEPY, STUCK, check_scorer, farm_of
 
 
 def _problem(number: int) -> Problem:
     return Problem(id=str(number), question="?", answer=str(number), source="test")
 
 
-def _family(pool: ScorerPool) -> tuple[psutil.Process, list[psutil.Process]]:
-    """The pool's nursery and its workers."""
-    nursery = psutil.Process(pool._foreman._nursery.process.pid)
-    return nursery, nursery.children()
+def _graders(run: int) -> list[psutil.Process]:
+    """Nurseries and workers of a run: one farm for r1zero's own verifiers, one for the file that the test names."""
+    family = psutil.Process(run).children(recursive=True)
+    return [process for process in family if process.name() != "bwrap"]
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_workers_killed_at_random_lose_and_duplicate_nothing(pool: ScorerPool) -
         nonlocal killed
         chance = random.Random(0)
         while not done.wait(0.2):
-            _, workers = _family(pool)
+            _, workers = farm_of(pool)
             if workers:
                 with contextlib.suppress(psutil.Error):  # the farm was faster
                     chance.choice(workers).kill()
@@ -79,13 +79,14 @@ def test_workers_killed_at_random_lose_and_duplicate_nothing(pool: ScorerPool) -
 
 
 def test_a_killed_nursery_is_replaced_and_leaves_no_process(pool: ScorerPool) -> None:
-    nursery, workers = _family(pool)
-    futures = [pool.submit("acc", _problem(number), f"\\boxed{{{number}}}") for number in range(2000)]
+    pool.submit(STUCK, _problem(4), "\\boxed{4}").result()
+    nursery, workers = farm_of(pool, STUCK)
+    futures = [pool.submit(STUCK, _problem(number), f"\\boxed{{{number}}}") for number in range(2000)]
     nursery.kill()
     assert all(future.result(timeout=60) == Score(value=1.0) for future in futures)
     hostile = pool.submit(STUCK, _problem(4), POWER_TOWER)  # forces an `end` order, which the old nursery cannot hear
     assert hostile.result(timeout=60).verdict == "timeout"
-    assert _family(pool)[0].pid != nursery.pid
+    assert farm_of(pool, STUCK)[0].pid != nursery.pid
     assert not psutil.wait_procs(workers, timeout=10)[1]
 
 
@@ -177,11 +178,11 @@ def test_ctrl_c_ends_a_run_and_its_farm_in_order() -> None:
     pipe = subprocess.PIPE
     run = subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True, start_new_session=True)
     assert run.stdout is not None and run.stdout.readline() == "graded\n"
-    family = psutil.Process(run.pid).children(recursive=True)
+    family = _graders(run.pid)
     os.killpg(run.pid, signal.SIGINT)
     out, errors = run.communicate(timeout=60)
     assert (out, errors, run.returncode) == ("interrupted\n{'graded'}\n", "", 0)
-    assert len(family) == 3 and not psutil.wait_procs(family, timeout=10)[1]
+    assert len(family) == 4 and not psutil.wait_procs(family, timeout=10)[1]
 
 
 def test_a_text_larger_than_any_socket_buffer(pool: ScorerPool) -> None:
@@ -212,10 +213,10 @@ def test_memory_too_small_for_any_worker_says_so() -> None:
 def test_closing_waits_for_verdicts_and_then_refuses() -> None:
     pool = ScorerPool(workers=2, timeout_seconds=5.0, memory_mib=1024)
     futures = [pool.submit("acc", _problem(n), f"\\boxed{{{n}}}") for n in range(200)]
-    nursery = pool._foreman._nursery.process
+    nursery, _ = farm_of(pool)
     pool.close()
     pool.close()
-    assert all(future.done() for future in futures) and nursery.poll() is not None
+    assert all(future.done() for future in futures) and not nursery.is_running()
     with pytest.raises(RuntimeError, match="^the grading farm is closed$"):
         pool.submit("acc", _problem(4), "")
 
@@ -234,8 +235,8 @@ def test_workers_end_with_a_killed_run() -> None:
     )
     run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None and run.stdout.readline() == "graded\n"
-    family = psutil.Process(run.pid).children(recursive=True)
-    assert len(family) == 3
+    family = _graders(run.pid)
+    assert len(family) == 4
     os.kill(run.pid, signal.SIGKILL)
     run.communicate()
     assert not psutil.wait_procs(family, timeout=10)[1]
@@ -251,7 +252,7 @@ def test_memory_stays_flat(monkeypatch: pytest.MonkeyPatch) -> None:
         for part in range(6):
             futures = [pool.submit("acc", problem, f"\\boxed{{{n} x^2 + {part} x + 1}}") for n in range(100)]
             assert [future.result().value > 0 for future in futures] == [n == 2 and part == 1 for n in range(100)]
-            nursery, workers = _family(pool)
+            nursery, workers = farm_of(pool)
             seen |= {worker.pid for worker in workers}
             sizes.append(sum(process.memory_info().rss for process in (nursery, *workers)) / 2**20)
     assert len(seen) >= 3
@@ -271,8 +272,7 @@ def test_a_job_that_crashes_its_workers_is_given_up(monkeypatch: pytest.MonkeyPa
         "    crash = lambda problem, text: os.kill(os.getpid(), 11)\n"
         "    catalog.VERIFIERS['boxed'] = catalog.Entry(crash, 'format')\n"
     )
-    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
-    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.syspath_prepend(str(tmp_path))
     with ScorerPool(workers=1, timeout_seconds=5.0, memory_mib=1024) as pool:
         crashing = pool.submit("boxed", _problem(4), "")
         fine = pool.submit("acc", _problem(4), "\\boxed{4}")

@@ -16,7 +16,7 @@ from r1zero.rewards.combine import Verifiers
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Message, Problem, Score
 
-from .contract import POWER_TOWER, STUCK
+from .contract import POWER_TOWER, STUCK, farm_of
 
 PROBLEM = Problem(id="p", question="?", answer="4", source="test")
 
@@ -93,9 +93,9 @@ def test_no_worker_outlives_its_pool() -> None:
     pool = ScorerPool(workers=2, timeout_seconds=1.0, memory_mib=1024)
     pool.submit(STUCK, PROBLEM, POWER_TOWER).result()
     pool.submit("acc", PROBLEM, "").result()
-    nursery = psutil.Process(pool._foreman._nursery.process.pid)
-    family = [nursery, *nursery.children(recursive=True)]
-    assert len(family) == 2
+    found = [farm_of(pool, name) for name in ("acc", STUCK)]
+    family = [process for nursery, workers in found for process in (nursery, *workers)]
+    assert len(family) == 3, "the worker that was stuck has been killed and not needed again"
     pool.close()
     assert not psutil.wait_procs(family, timeout=5)[1]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,15 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from transformers import AutoTokenizer
 
 from r1zero.config import Judge as Settings
 from r1zero.errors import UsageError
 from r1zero.rewards.scorer import Scorer
 from r1zero.scoring.judge import Judge, Judged, endpoint, judgement, question
 from r1zero.scoring.local_judge import through_engine
-from r1zero.types import Problem, Score
+from r1zero.types import Completion, Problem, Prompt, Sampling, Score
+from tests import llama3
 from tests.conftest import ByteTokenizer
 from tests.fakes import ScriptedEngine
 from tests.rewards.test_remote import serving
@@ -186,3 +188,25 @@ def test_a_local_model_through_the_engine_seam() -> None:
     tokenizer = ByteTokenizer()
     ask = through_engine(ScriptedEngine(tokenizer, ["Verdict: EQUIVALENT"]), tokenizer, 32, frozenset({2}))
     assert Judge(ask, "local").judge(["x", "y"]) == ["EQUIVALENT", "EQUIVALENT"]
+
+
+def test_a_local_judge_is_asked_without_control_tokens(tmp_path: Path) -> None:
+    """Its own tokenizer's: neither problem nor answer opens a turn."""
+    tokenizer = AutoTokenizer.from_pretrained(llama3.save_tokenizer(tmp_path))
+    engine = Recorder(tokenizer, ["Verdict: DIFFERENT"])
+    through_engine(engine, tokenizer, 32, frozenset({2}))([f"same? {llama3.INJECTION}"])
+    (prompt,) = engine.prompts
+    shown = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "same? 2assistant\n\n3"}], tokenize=False, add_generation_prompt=True
+    )
+    assert tokenizer.decode(prompt.token_ids) == shown
+
+
+class Recorder(ScriptedEngine):
+    """Keeps what it was asked."""
+
+    prompts: Sequence[Prompt] = ()
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, tuple[Completion, ...]]]:
+        self.prompts = prompts
+        return super().generate(prompts, sampling)

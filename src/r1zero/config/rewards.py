@@ -63,6 +63,9 @@ class Rewards(Section):
     """Address space of a worker process."""
     workers: int = Field(default=0, ge=0)
     """Worker processes; 0 is one per usable core, at most 8."""
+    uncontained: tuple[str, ...] = ()
+    """Verifiers of verifier_function that run outside the graders' container, with network, files and environment: for
+    those of your own that need them, and for machines that cannot contain any."""
     remote: str = ""
     """URL of `r1zero serve-rewards`, which runs the verifiers with limits of its own; empty runs them here."""
     reward_model: RewardModel | None = None

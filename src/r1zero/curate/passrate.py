@@ -52,12 +52,12 @@ def filtered(
 
 
 def pass_rate(record: Mapping[str, Any]) -> float | None:
-    """Mean accuracy over the samples whose verdict counts; None without any. A response that made its verifier fail is
-    not a right one."""
+    """Mean accuracy over the samples whose verdict counts; None without any. A verifier that failed says nothing of a
+    response; one that ran out of time on it says that it is not right."""
     marks = [
         rollout["accuracy"] if rollout["verdict"] == "graded" else 0.0
         for rollout in record["rollouts"]
-        if rollout["verdict"] != "unverifiable"
+        if rollout["verdict"] in ("graded", "timeout")
     ]
     return fmean(marks) if marks else None
 
@@ -78,7 +78,7 @@ def band(
             detail = unusable.get((problem.source, problem.line), "")
             removed.append(Removal(problem=problem, reason="no usable prompt", detail=detail))
         elif rate is None:
-            removed.append(Removal(problem=problem, reason="no verdict", detail="every sample was unverifiable"))
+            removed.append(Removal(problem=problem, reason="no verdict", detail="no sample could be judged"))
         elif rate <= low or rate >= high:
             reason = f"too hard: pass rate <= {low:g}" if rate <= low else f"too easy: pass rate >= {high:g}"
             removed.append(Removal(problem=problem, reason=reason, detail=f"pass rate {rate:.3g}"))

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from r1zero.data.chat.formats import EOS, Piece, Turn, format_names, load_format
 from r1zero.data.chat.templates import Template, load_template, template_names
+from r1zero.data.control import control_tokens
 from r1zero.data.encode import Encoder
 from r1zero.data.handlers import Chat
 from r1zero.data.read.cells import BadRow
@@ -69,7 +70,7 @@ class TokenizerChat:
         return given, whole.removeprefix(given)
 
     def _ended(self, answer: str) -> tuple[Piece, ...]:
-        return (answer,) if any(token in answer for token in self.tokenizer.all_special_tokens) else (answer, EOS)
+        return (answer,) if answer.rstrip().endswith(control_tokens(self.tokenizer)) else (answer, EOS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def open_chat(name: str, file: str, tokenizer: Any, *, last_only: bool = False) 
         end = stop[0] if format_.replace_eos else end
     else:
         template = load_template(name, file)
-        chat = TemplateChat(template, tokenizer.bos_token or "", (*tokenizer.all_special_tokens, *stop))
+        chat = TemplateChat(template, tokenizer.bos_token or "", (*control_tokens(tokenizer), *stop))
     return chat, encoder(tokenizer, end, stop)
 
 
@@ -157,6 +158,6 @@ def encoder(tokenizer: Any, end: str | None, stop: Sequence[str] = ()) -> Encode
         raise UsageError(
             f"data.template: ends an answer with {end!r}, a token that the model's tokenizer does not have"
         )
-    control = {token for token in (*tokenizer.all_special_tokens, *stop) if token}
+    control = {*control_tokens(tokenizer), *stop}
     own = Tokenizer.from_str(core.to_str())  # padding and truncation are switched off in it
     return Encoder(own, bos_id=tokenizer.bos_token_id, eos_id=end_id, control=tuple(sorted(control)))

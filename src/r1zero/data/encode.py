@@ -6,7 +6,6 @@ Pieces that repeat from row to row (system turns, questions of a pair) are token
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from r1zero.data.chat.formats import BOS, EOS, Piece
+from r1zero.data.control import ControlTokens
 from r1zero.data.handlers import IGNORED, MASK, Fields, Handler, Span
 from r1zero.data.read.cells import BadRow
 from r1zero.data.read.rows import Row
@@ -58,16 +58,13 @@ class Encoder:
         self._tokenizer = tokenizer
         bos = [] if bos_id is None else [bos_id]
         self._special = {BOS: np.array(bos, np.int32), EOS: np.array([eos_id], np.int32)}
-        self._control = re.compile("|".join(re.escape(token) for token in sorted(control))) if control else None
+        self._control = ControlTokens(control)
         self._cache: dict[str, np.ndarray] = {}
 
     def control_token(self, value: Any) -> str | None:
         """A control token inside a cell, wherever it is nested."""
-        if value is None or self._control is None:
-            return None
         if isinstance(value, str):
-            found = self._control.search(value)
-            return found.group() if found else None
+            return self._control.find(value)
         nested = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
         return next((found for item in nested if (found := self.control_token(item))), None)
 

@@ -11,6 +11,7 @@ import numpy as np
 from r1zero.config import Data
 from r1zero.data.chat.formats import ChatFormat, Special, format_names, load_format
 from r1zero.data.chat.templates import load_template, render_chat, template_names
+from r1zero.data.control import ControlTokens
 from r1zero.data.problems import Rejected
 from r1zero.data.read.cells import BadRow
 from r1zero.errors import UsageError
@@ -71,13 +72,13 @@ def to_prompts(
         for example in data.examples
         for turn in (Message("user", example.question), Message("assistant", example.answer))
     ]
-    control = [token for token in tokenizer.all_special_tokens if token]
+    control = ControlTokens.of(tokenizer)
     prompts: list[Prompt] = []
     rejected: list[Rejected] = []
     shortest = 0
     for problem in problems:
         turns = _with_examples(problem, examples)
-        if injected := next((token for token in control for turn in turns if token in turn.content), None):
+        if injected := _control_token(turns, control):
             rejected.append(Rejected.problem(problem, f"the question contains the control token '{injected}'"))
             continue
         try:
@@ -103,6 +104,12 @@ def to_prompts(
     if not prompts:
         raise UsageError(f"no prompt is left of {len(rejected)} problems; the first reason: {rejected[0].reason}")
     return prompts, rejected
+
+
+def _control_token(turns: Sequence[Message], control: ControlTokens) -> str | None:
+    """One that a chat brings, also in a role: some templates write roles as they are."""
+    found = (control.find(text) for turn in turns for text in (turn.role, turn.content))
+    return next(filter(None, found), None)
 
 
 def _with_examples(problem: Problem, examples: list[Message]) -> list[Message]:

@@ -143,7 +143,7 @@ def _judged_pairs(rows: config.Rows, reading: Reading) -> Maker:
 
     def make(columns: Mapping[str, Any]) -> Fields:
         chat = read(columns, names, True)
-        control.refuse_control([turn.content for turn in (*chat.turns, *chat.answers)])
+        control.refuse_control([chat.system, *(turn.content for turn in (*chat.turns, *chat.answers))])
         turns = [*([Message("system", chat.system)] if chat.system else []), *chat.turns]
         chosen, rejected = (_ids(judged_ids(reading.tokenizer, turns, answer.content)) for answer in chat.answers)
         wanted = _number(column(columns, margin), margin) if margin else 0.0

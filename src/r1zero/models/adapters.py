@@ -140,6 +140,11 @@ def save(model: Any, folder: Path, values: Mapping[str, Tensor]) -> None:
     """`values` of the trained parameters, by their names in the model, as a peft folder."""
     folder.mkdir(parents=True, exist_ok=True)
     model.peft_config[_NAME].save_pretrained(str(folder))
+    settings = json.loads((folder / _CONFIG).read_text())
+    for name, value in settings.items():  # peft keeps sets, whose order differs from process to process
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            settings[name] = sorted(value)
+    (folder / _CONFIG).write_text(json.dumps(settings, indent=2, sort_keys=True))
     named = {_PREFIX + name.replace(f".{_NAME}.", "."): value.contiguous() for name, value in values.items()}
     save_file(named, folder / _WEIGHTS, metadata={"format": "pt"})
 

@@ -1,4 +1,4 @@
-"""Verifiers of one kind of answer each: mathematics, choices, numbers, exact text, JSON, reasoning-gym's tasks."""
+"""Verifiers of one kind of answer each: mathematics, choices, numbers, exact text, JSON."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def exact_match(problem: Problem, text: str, *, ignore_case: bool = False) -> Sc
     """1 if the final answer (in the last `<answer>`, else the last box, else the whole text) is the reference's text
     but for
     white space around it and between words, 0 otherwise."""
-    answer, reference = " ".join(_final_text(text).split()), " ".join(problem.answer.split())
+    answer, reference = " ".join(final_text(text).split()), " ".join(problem.answer.split())
     if ignore_case:
         answer, reference = answer.casefold(), reference.casefold()
     return Score(value=float(answer == reference))
 
 
-def _final_text(text: str) -> str:
+def final_text(text: str) -> str:
     from r1zero.rewards.math.extract import after_reasoning, boxes, first_turn
 
     answer, _ = after_reasoning(first_turn(text))
@@ -92,9 +92,12 @@ def _final_text(text: str) -> str:
 
 
 def json_schema(problem: Problem, text: str) -> Score:
-    """1 if the final answer, fenced or not, is JSON that the reference answer, a JSON schema, accepts; 0 otherwise."""
+    """1 if the final answer, fenced or not, is JSON that the reference answer, a JSON schema, accepts; 0 otherwise.
+    Nothing is fetched: a schema may refer to its own parts only."""
     import jsonschema
     from jsonschema.validators import validator_for
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
 
     try:
         schema: Any = json.loads(problem.answer)
@@ -108,24 +111,15 @@ def json_schema(problem: Problem, text: str) -> Score:
         value: Any = json.loads(_json_text(text))
     except (json.JSONDecodeError, RecursionError) as error:
         return Score(value=0.0, detail=f"not JSON: {error}"[:300])
-    first = next(iter(validator(schema).iter_errors(value)), None)
+    try:  # without the registry jsonschema would fetch what a schema refers to
+        first = next(iter(validator(schema, registry=Registry()).iter_errors(value)), None)
+    except Unresolvable as error:
+        detail = f"the reference answer refers to a schema that is not part of it: {error}"
+        return Score(value=0.0, verdict="unverifiable", detail=detail[:300])
     return Score(value=float(first is None), detail="" if first is None else first.message[:300])
 
 
 def _json_text(text: str) -> str:
-    answer = _final_text(text)
+    answer = final_text(text)
     fenced = _FENCE.findall(answer)
     return fenced[-1] if fenced else answer
-
-
-def reasoning_gym(problem: Problem, text: str) -> Score:
-    """The score that reasoning-gym's own task gives the final answer, between 0 and 1. The row comes from
-    `reasoning-gym:TASK`, whose metadata names the task."""
-    from reasoning_gym.factory import get_score_answer_fn
-
-    metadata = problem.extra.get("metadata")
-    if not isinstance(metadata, dict) or "source_dataset" not in metadata:
-        return Score(value=0.0, verdict="unverifiable", detail="the problem does not come from reasoning-gym:TASK")
-    entry = {"question": problem.text, "answer": problem.answer, "metadata": metadata}
-    scorer: Any = get_score_answer_fn(metadata["source_dataset"])
-    return Score(value=float(scorer(answer=_final_text(text).strip(), entry=entry)))

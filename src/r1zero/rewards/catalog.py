@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from r1zero.errors import UsageError, suggest
-from r1zero.rewards import answers, code, length, mindspeed, open_r1
+from r1zero.rewards import answers, code, gym, length, mindspeed, open_r1
 from r1zero.rewards import format as layout
 from r1zero.types import Problem, Score
 
@@ -31,7 +31,9 @@ class Entry:
     Reference answers are tried before a run: `right` is a right response around `{answer}`, or empty if none can be
     made of the reference (a schema); `takes_numbers` says that a plain number is a good reference without trying.
 
-    `seconds` replaces `rewards.timeout_seconds` for a verifier that limits its own work."""
+    `seconds` replaces `rewards.timeout_seconds` for a verifier that limits its own work. One that `contains_itself`
+    starts containers and evaluates nothing outside of them; a `foreign` one hands the text to another project's code,
+    which is never done uncontained."""
 
     verify: Verifier
     measures: Measure
@@ -40,6 +42,8 @@ class Entry:
     in_group: Callable[[Sequence[bool], Sequence[int]], list[float]] | None = None
     right: str = "<think></think><answer>\\boxed{{{answer}}}</answer>"
     takes_numbers: bool = True
+    contains_itself: bool = False
+    foreign: bool = False
 
     def right_response(self, problem: Problem) -> str:
         return self.right.format(answer=problem.answer)
@@ -54,13 +58,19 @@ def _by_a_model(problem: Problem, text: str) -> Score:
     raise RuntimeError("reward models score in the training process")
 
 
+def _program(verify: Verifier) -> Entry:
+    """A verifier that runs the response's program in a sandbox."""
+    seconds = 2 * code.SAMPLE_SECONDS
+    return Entry(verify, "accuracy", right="", takes_numbers=False, seconds=seconds, contains_itself=True)
+
+
 VERIFIERS: dict[str, Entry] = {
     "math": Entry(answers.math, "accuracy"),
     "multiple_choice": Entry(answers.multiple_choice, "accuracy", takes_numbers=False),
     "numeric": Entry(answers.numeric, "accuracy"),
     "exact_match": Entry(answers.exact_match, "accuracy"),
     "json_schema": Entry(answers.json_schema, "accuracy", right="", takes_numbers=False),
-    "reasoning_gym": Entry(answers.reasoning_gym, "accuracy", right="", takes_numbers=False),
+    "reasoning_gym": Entry(gym.reasoning_gym, "accuracy", right="", takes_numbers=False, foreign=True),
     "orz": Entry(answers.orz, "accuracy"),
     # MindSpeed-RL
     "acc": Entry(mindspeed.acc, "accuracy"),
@@ -87,8 +97,8 @@ VERIFIERS: dict[str, Entry] = {
     "length": Entry(answers.math, "other", in_group=length.group_lengths),
     "soft_overlong": Entry(length.soft_overlong, "other"),
     "boxed": Entry(layout.boxed, "format"),
-    "code": Entry(code.code, "accuracy", right="", takes_numbers=False, seconds=2 * code.SAMPLE_SECONDS),
-    "binary_code": Entry(code.binary_code, "accuracy", right="", takes_numbers=False, seconds=2 * code.SAMPLE_SECONDS),
+    "code": _program(code.code),
+    "binary_code": _program(code.binary_code),
     "reward_model": Entry(_by_a_model, "other"),
     "process_reward": Entry(_by_a_model, "other"),
 }

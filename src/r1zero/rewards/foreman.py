@@ -23,6 +23,7 @@ from typing import Any
 
 from r1zero.log import log
 from r1zero.rewards import wire
+from r1zero.rewards.contained import Place
 from r1zero.rewards.nursery import Nursery
 from r1zero.types import Score
 
@@ -32,6 +33,7 @@ _BYTES_AHEAD = 1 << 20  # ... unless they are long
 _PATIENCE = 0.1  # a worker that sits over one job for so long loses those sent ahead to others
 _GATHERING = 0.001  # seconds between two looks at the workers while there is plenty to do
 _JOBS_PER_WORKER = 5000  # then it is replaced: caches of libraries grow
+_LONGEST_VERDICT = 1 << 20  # bytes
 _CRASHES = 3  # a job whose worker crashed is tried again, so many times in all ...
 _KILLS = 20  # ... and one whose worker was killed from outside, which is hardly its fault, more often
 
@@ -88,7 +90,7 @@ class _Worker:
 class Foreman:
     """`run` is the thread; `take` and `stop` are for others."""
 
-    def __init__(self, *, workers: int, memory_mib: int) -> None:
+    def __init__(self, *, workers: int, memory_mib: int, place: Place) -> None:
         self._lock = threading.Lock()
         self._arrivals: list[Job] = []
         self._open, self._asleep = True, False
@@ -102,7 +104,7 @@ class Foreman:
         self._ear.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._ear, selectors.EVENT_READ, None)
-        self._nursery = Nursery(memory_mib)
+        self._place = place
 
     def take(self, job: Job) -> None:
         """Its future will get a verdict. Raises RuntimeError after `stop`."""
@@ -126,15 +128,18 @@ class Foreman:
 
     def run(self) -> None:
         try:
-            while self._open or self._arrivals or self._waiting or any(worker.jobs for worker in self._workers):
-                self._turn()
+            self._nursery = Nursery(self._memory_mib, self._place)  # a container ends with the thread that made it
+            try:
+                while self._open or self._arrivals or self._waiting or any(worker.jobs for worker in self._workers):
+                    self._turn()
+            finally:
+                self._nursery.close()
         except Exception as error:  # a defect of the farm: nobody may wait for ever
             log.exception("the grading farm failed")
             with self._lock:
                 self._open = False
             self._fail_everything(f"the grading farm failed: {type(error).__name__}: {error}")
         finally:
-            self._nursery.close()
             for worker in self._workers:
                 worker.socket.close()
             self._selector.close()
@@ -235,19 +240,29 @@ class Foreman:
         worker.incoming += received
         *lines, rest = worker.incoming.split(b"\n")
         worker.incoming = rest
-        for line in lines:
-            self._accept(worker, json.loads(line))
+        try:
+            for line in lines:
+                self._accept(worker, json.loads(line))
+            if len(rest) > _LONGEST_VERDICT:
+                raise ValueError(f"a line of {len(rest)} bytes")
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+            said = f"its worker gave no verdict but {type(error).__name__}: {error}"[:300]
+            self._replace(worker, Score(value=0.0, verdict="error", detail=said))
+            return
         if not received or (worker.taken >= _JOBS_PER_WORKER and not worker.jobs):
             self._replace(worker, None)
 
     def _accept(self, worker: _Worker, verdict: dict[str, Any]) -> None:
-        sent = worker.jobs.popleft()
-        assert sent.number == verdict["job"], "a worker answers in order"
-        worker.since, seconds = time.monotonic(), float(verdict["seconds"])
+        sent = worker.jobs[0]
+        if sent.number != verdict["job"]:
+            raise ValueError(f"an answer to job {verdict['job']} where {sent.number} was next")
+        score, seconds = wire.read_score(verdict), float(verdict["seconds"])
+        worker.jobs.popleft()
+        worker.since = time.monotonic()
         before = self._average.get(sent.job.verifier, seconds)
         self._average[sent.job.verifier] = 0.9 * before + 0.1 * seconds
         if sent.wanted:
-            sent.job.future.set_result(wire.read_score(verdict))
+            sent.job.future.set_result(score)
 
     def _take_back(self, worker: _Worker) -> None:
         """What was sent ahead goes to others. The worker will judge it too, and nobody will listen."""
@@ -301,7 +316,7 @@ class Foreman:
         self._workers.clear()
         if not started:
             self._fail_everything(reason)
-        self._nursery = Nursery(self._memory_mib)
+        self._nursery = Nursery(self._memory_mib, self._place)
 
     def _fail_everything(self, reason: str) -> None:
         with self._lock:

@@ -1,9 +1,9 @@
 """A process that has paid for the imports once and forks a grading worker whenever one is needed.
 
-`python -m r1zero.rewards.nursery DESCRIPTOR MEMORY_MIB` answers orders, one at a time, on a Unix socket: `spawn` (with
-the worker's socket attached) says the new process id, `end PID` kills a worker, reaps it and says how it ended. It is
-the parent of every worker, so a process id it knows is never another process's. When its socket closes it kills them
-all.
+`python -m r1zero.rewards.nursery DESCRIPTOR MEMORY_MIB KIND FOLDER...` answers orders, one at a time, on a Unix socket:
+`spawn` (with the worker's socket attached) says the new process id, `end PID` kills a worker, reaps it and says how it
+ended. It is the parent of every worker, so a process id it knows is never another process's. When its socket closes it
+kills them all.
 """
 
 from __future__ import annotations
@@ -17,28 +17,35 @@ import signal
 import socket
 import subprocess
 import sys
-from typing import Any
+from typing import Any, cast
+
+from r1zero.rewards import contained
+from r1zero.rewards.contained import Place
 
 _START_SECONDS = 120.0
 _ANSWER_SECONDS = 30.0
 
 
 class Nursery:
-    """The farm's side. Raises OSError when the process does not answer; `close` is then the only use left."""
+    """The farm's side. Raises OSError when the process does not answer; `close` is then the only use left.
 
-    def __init__(self, memory_mib: int) -> None:
+    A container ends with the thread that makes this.
+    """
+
+    def __init__(self, memory_mib: int, place: Place) -> None:
         self._socket, theirs = socket.socketpair()
         self.started = False
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "r1zero.rewards.nursery", str(theirs.fileno()), str(memory_mib)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,
-        )
-        theirs.close()
+        arguments = ["-m", "r1zero.rewards.nursery", str(theirs.fileno()), str(memory_mib), place.kind, *place.folders]
+        with theirs, contained.command(place, arguments) as (command, environment, descriptors):
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                pass_fds=[theirs.fileno(), *descriptors],
+                start_new_session=True,
+            )
 
     def spawn(self) -> tuple[int, socket.socket]:
         """A new worker: its process id and the socket to it."""
@@ -78,6 +85,7 @@ class Nursery:
 
 def main() -> None:
     orders, memory_mib = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+    place = Place(cast(contained.Kind, sys.argv[3]), tuple(sys.argv[4:]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which closes its farm in order
     logging.disable(logging.WARNING)
     import math_verify  # noqa: F401 (sympy takes half a second: pay once)
@@ -94,7 +102,7 @@ def main() -> None:
             break
         order, *arguments = line.decode().split()
         if order == "spawn":
-            pid = _fork(orders, descriptors[0], memory_mib)
+            pid = _fork(orders, descriptors[0], memory_mib, place)
             workers.add(pid)
             _answer(orders, {"pid": pid})
         else:
@@ -105,7 +113,7 @@ def main() -> None:
         _end(pid)
 
 
-def _fork(orders: socket.socket, descriptor: int, memory_mib: int) -> int:
+def _fork(orders: socket.socket, descriptor: int, memory_mib: int, place: Place) -> int:
     pid = os.fork()
     if pid:
         os.close(descriptor)
@@ -116,6 +124,8 @@ def _fork(orders: socket.socket, descriptor: int, memory_mib: int) -> int:
         orders.detach()
         worker.close_everything_but(descriptor)
         os.setpgid(0, 0)  # what a verifier starts dies with it
+        if place.kind == "contained":
+            contained.confine(memory_mib, place.folders)
         worker.serve(socket.socket(fileno=descriptor), memory_mib)
     finally:
         os._exit(0)  # never back into the nursery's loop, whatever happened

@@ -8,16 +8,22 @@ done with them, and the verdicts are futures.
 from __future__ import annotations
 
 import json
+import os
 import threading
+from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any
 
 from r1zero.config import Rewards
 from r1zero.device import usable_cores
-from r1zero.rewards import wire
-from r1zero.rewards.catalog import verifier
+from r1zero.rewards import contained, wire
+from r1zero.rewards.catalog import file_of, verifier
+from r1zero.rewards.contained import Place
 from r1zero.rewards.foreman import Foreman, Job
 from r1zero.types import Problem, Score
+
+_OWN, _FOREIGN = Place("contained"), Place("contained", apart="other projects' scorers")
+_PLAIN, _TRUSTED = Place("plain"), Place("trusted")
 
 
 class ScorerPool:
@@ -26,13 +32,26 @@ class ScorerPool:
     A verdict that takes more than `timeout_seconds` of wall-clock time or `cpu_seconds` of processor time (0: the same)
     is `timeout`; one that needs more than `memory_mib` of address space is `error`. A worker that was killed from
     outside or crashed is replaced and its item tried again, up to 20 times and 3 times.
+
+    Workers are contained (`contained.py`), those of each file of verifiers apart from all others; what `uncontained`
+    names runs outside, with the environment of this process.
     """
 
-    def __init__(self, *, workers: int, timeout_seconds: float, memory_mib: int, cpu_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int,
+        timeout_seconds: float,
+        memory_mib: int,
+        cpu_seconds: float = 0.0,
+        uncontained: Iterable[str] = (),
+    ) -> None:
         self._seconds, self._cpu_seconds = timeout_seconds, cpu_seconds
-        self._foreman = Foreman(workers=workers, memory_mib=memory_mib)
-        self._thread = threading.Thread(target=self._foreman.run, name="grader farm", daemon=True)
-        self._thread.start()
+        self._workers, self._memory_mib, self._uncontained = workers, memory_mib, frozenset(uncontained)
+        self._lock = threading.Lock()
+        self._closed = False
+        self._farms: dict[Place, tuple[Foreman, threading.Thread]] = {}
+        self._farm(self._own())  # most runs need it, and its start takes a second
 
     @classmethod
     def of(cls, rewards: Rewards) -> ScorerPool:
@@ -41,24 +60,59 @@ class ScorerPool:
             timeout_seconds=rewards.timeout_seconds,
             memory_mib=rewards.memory_mib,
             cpu_seconds=rewards.cpu_seconds,
+            uncontained=rewards.uncontained,
         )
 
     def submit(self, name: str, problem: Problem, text: str) -> Future[Score]:
         """One verdict of one verifier, later; it cannot be cancelled. Raises UsageError for a verifier that does not
-        exist, RuntimeError after `close`."""
+        exist or that nothing contains here, RuntimeError after `close`."""
         own = verifier(name).seconds
         seconds = own or self._seconds
         message = {"verifier": name, "problem": wire.problem_fields(problem), "text": text}
         body = json.dumps(message, default=str).encode()
         job = Job(name, body, seconds, own or self._cpu_seconds or seconds, Future())
         job.future.set_running_or_notify_cancel()
-        self._foreman.take(job)
+        self._farm(self._place(name)).take(job)
         return job.future
 
     def close(self) -> None:
         """Wait until everything submitted has its verdict, then end the workers."""
-        self._foreman.stop()
-        self._thread.join()
+        with self._lock:
+            self._closed = True
+        for foreman, _ in self._farms.values():
+            foreman.stop()
+        for _, thread in self._farms.values():
+            thread.join()
+
+    def _place(self, name: str) -> Place:
+        """Where a verifier runs."""
+        if name in self._uncontained:
+            return _TRUSTED
+        if verifier(name).contains_itself:
+            return _PLAIN
+        if not (file := file_of(name)):
+            if not verifier(name).foreign:
+                return self._own()
+            contained.refuse_uncontained([name], ())
+            return _FOREIGN
+        contained.refuse_uncontained([name], ())
+        return Place("contained", (os.path.dirname(os.path.abspath(os.path.expanduser(file))),))
+
+    @staticmethod
+    def _own() -> Place:
+        """Of verifiers that run nothing they read: contained where that is possible."""
+        return _PLAIN if contained.unavailable() else _OWN
+
+    def _farm(self, place: Place) -> Foreman:
+        with self._lock:
+            if place not in self._farms:
+                if self._closed:
+                    raise RuntimeError("the grading farm is closed")
+                foreman = Foreman(workers=self._workers, memory_mib=self._memory_mib, place=place)
+                thread = threading.Thread(target=foreman.run, name="grader farm", daemon=True)
+                self._farms[place] = foreman, thread
+                thread.start()
+            return self._farms[place][0]
 
     def __enter__(self) -> ScorerPool:
         return self

@@ -30,7 +30,7 @@ import psutil
 
 Ending = Literal["exit", "timeout", "memory", "output"]
 
-_NOBODY = 0x7FFE0000  # root's programs run as this uid plus the worker's process id: no file's owner, and counted alone
+NOBODY = 0x7FFE0000  # root's programs run as this uid plus the worker's process id: no file's owner, and counted alone
 _POLL_SECONDS = 0.1
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")  # links into /usr, or folders of older systems
 _CONFIGURATION = ("/etc/ld.so.cache", "/etc/alternatives")  # of /etc only what finding programs and libraries needs
@@ -38,7 +38,8 @@ _CONFIGURATION = ("/etc/ld.so.cache", "/etc/alternatives")  # of /etc only what 
 _REFUSED_CALLS = """
     acct add_key bpf clone3 delete_module fanotify_init finit_module fsconfig fsmount fsopen fspick
     init_module io_setup io_uring_enter io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load
-    kexec_load keyctl lookup_dcookie mount mount_setattr move_mount name_to_handle_at open_by_handle_at
+    kexec_load keyctl lookup_dcookie memfd_create memfd_secret mount mount_setattr move_mount
+    name_to_handle_at open_by_handle_at
     open_tree perf_event_open personality pidfd_getfd pivot_root process_madvise process_vm_readv
     process_vm_writev ptrace quotactl reboot request_key setns swapoff swapon syslog umount2 unshare
     userfaultfd
@@ -79,15 +80,15 @@ def run(
     """Run `command`, found by its absolute path, in a container of its own. `files` (name -> content) lie in /code;
     `folders` of this machine are readable beside /usr. Raises SandboxUnavailable."""
     with contextlib.ExitStack() as stack:
-        inputs = {name: stack.enter_context(_in_memory(content)) for name, content in files.items()}
-        filter_ = stack.enter_context(_in_memory(_seccomp())) if _seccomp() else None
+        inputs = {name: stack.enter_context(in_memory(content)) for name, content in files.items()}
+        filter_ = stack.enter_context(in_memory(seccomp())) if seccomp() else None
         status_out, status_in = os.pipe()
         stack.callback(os.close, status_out)
         arguments = _container(inputs, filter_, status_in, folders, limits)
         try:
             process = subprocess.Popen(
                 [*arguments, *_limited(limits), *command],
-                stdin=stack.enter_context(_in_memory(stdin)),
+                stdin=stack.enter_context(in_memory(stdin)),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={},  # bubblewrap's own environment can be read inside, so it must be empty too
@@ -115,27 +116,22 @@ def check() -> None:
 def layers() -> tuple[str, ...]:
     """What stands between a program and this machine. Example: `("namespaces", "rlimits", "seccomp")`."""
     check()
-    return ("namespaces", "rlimits", "seccomp") if _seccomp() else ("namespaces", "rlimits")
+    return ("namespaces", "rlimits", "seccomp") if seccomp() else ("namespaces", "rlimits")
 
 
 def _container(
     inputs: Mapping[str, IO[bytes]], filter_: IO[bytes] | None, status: int, folders: Sequence[str], limits: Limits
 ) -> list[str]:
     """bubblewrap's arguments up to the program's."""
-    arguments = [_bubblewrap(), "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    arguments = [bubblewrap(), "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     if os.geteuid() == 0:
         arguments += [f"--unshare-{name}" for name in ("ipc", "pid", "net", "uts", "cgroup-try")]
         for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):  # for setpriv, which gives them up
             arguments += ["--cap-add", capability]
     else:
         arguments += ["--unshare-all", "--unshare-user", "--disable-userns"]
-    arguments += ["--ro-bind", "/usr", "/usr"]
-    for path in _SYSTEM:
-        if os.path.islink(path):
-            arguments += ["--symlink", os.readlink(path).lstrip("/"), path]
-        elif os.path.isdir(path):
-            arguments += ["--ro-bind", path, path]
-    for path in (*folders, *_CONFIGURATION):
+    arguments += system()
+    for path in folders:
         for parent in reversed(Path(path).parents[:-1]):
             arguments += ["--perms", "0755", "--dir", str(parent)]
         arguments += ["--ro-bind-try", path, path]
@@ -154,6 +150,20 @@ def _container(
     return [*arguments, "--json-status-fd", str(status), "--"]
 
 
+def system() -> list[str]:
+    """bubblewrap's arguments for the system's programs and libraries, read-only."""
+    arguments = ["--ro-bind", "/usr", "/usr"]
+    for path in _SYSTEM:
+        if os.path.islink(path):
+            arguments += ["--symlink", os.readlink(path).lstrip("/"), path]
+        elif os.path.isdir(path):
+            arguments += ["--ro-bind", path, path]
+    arguments += ["--perms", "0755", "--dir", "/etc"]
+    for path in _CONFIGURATION:
+        arguments += ["--ro-bind-try", path, path]
+    return arguments
+
+
 def _limited(limits: Limits) -> list[str]:
     """Set inside the container: only there does the limit on processes count the container's alone."""
     cpu = math.ceil(limits.cpu_seconds)  # the kernel counts whole seconds
@@ -170,7 +180,7 @@ def _limited(limits: Limits) -> list[str]:
     }
     prefix = [_tool("prlimit"), *(f"--{name}={size}" for name, size in sizes.items()), "--"]
     if os.geteuid() == 0:
-        user = str(_NOBODY + os.getpid() % 2**16)
+        user = str(NOBODY + os.getpid() % 2**16)
         prefix += [_tool("setpriv"), "--reuid", user, "--regid", user, "--clear-groups"]
         prefix += ["--inh-caps=-all", "--bounding-set=-all", "--"]
     return prefix
@@ -239,7 +249,7 @@ def _size(process: psutil.Process) -> int:
 
 
 @functools.cache
-def _seccomp() -> bytes:
+def seccomp() -> bytes:
     """The filter as BPF: sockets but Unix ones, and the calls above, end in EPERM; empty without libseccomp.
 
     clone3 hides its flags from a filter, so it does not exist here (ENOSYS) and libc takes clone.
@@ -266,7 +276,7 @@ def _seccomp() -> bytes:
 
 
 @functools.cache
-def _bubblewrap() -> str:
+def bubblewrap() -> str:
     """The packaged one, or the system's."""
     if sys.platform != "linux":
         raise SandboxUnavailable("programs can only be contained on Linux; see docs/code-reward.md")
@@ -288,7 +298,7 @@ def _tool(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _in_memory(content: bytes) -> Iterator[IO[bytes]]:
+def in_memory(content: bytes) -> Iterator[IO[bytes]]:
     """A file without a name."""
     with os.fdopen(os.memfd_create("input"), "w+b") as file:
         file.write(content)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from r1zero import config
+from r1zero.data.control import ControlTokens
 from r1zero.device import Device
 from r1zero.engine.base import RolloutEngine
 from r1zero.engine.native import NativeEngine
@@ -25,10 +26,11 @@ def local_model(settings: config.Judge, device: Device) -> Ask:
 
 def through_engine(engine: RolloutEngine, tokenizer: Any, max_new_tokens: int, stops: frozenset[int]) -> Ask:
     """Greedy replies of an engine's model, one batch at a time."""
+    control = ControlTokens.of(tokenizer)
     sampling = Sampling(n=1, temperature=0.0, max_new_tokens=max_new_tokens, stop_token_ids=stops)
 
     def ask(questions: Sequence[str]) -> list[str | Exception]:
-        prompts = [_prompt(tokenizer, asked) for asked in questions]
+        prompts = [_prompt(tokenizer, control.remove(asked)) for asked in questions]
         done = {index: completions[0] for index, completions in engine.generate(prompts, sampling)}
         return [tokenizer.decode(done[index].token_ids, skip_special_tokens=True) for index in range(len(prompts))]
 

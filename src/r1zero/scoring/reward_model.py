@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from r1zero import config
+from r1zero.data.control import ControlTokens
 from r1zero.data.judged import can_pad, judged_ids, judged_steps, last_token
 from r1zero.device import Device
 from r1zero.errors import UsageError
@@ -52,8 +53,9 @@ class OutcomeModel:
     def score(self, items: Sequence[tuple[Problem, str]]) -> list[Score]:
         """One score per (problem, response). Of longer input than `max_tokens` the end counts."""
         ids, details = [], []
+        control = ControlTokens.of(self.tokenizer)
         for problem, text in items:
-            tokens = judged_ids(self.tokenizer, _turns(problem), _without_special(self.tokenizer, text))
+            tokens = judged_ids(self.tokenizer, _turns(problem, control), control.remove(text))
             ids.append(tokens[-self.settings.max_tokens :])
             cut = len(tokens) - len(ids[-1])
             details.append(f"the first {cut} of {len(tokens)} tokens were cut off" if cut else "")
@@ -125,9 +127,9 @@ class ProcessModel:
     def _with_ends(self, problem: Problem, text: str) -> tuple[list[int], list[int]]:
         """The tokens of question and response, and where each step's last token is."""
         separator = self.settings.step_separator
-        plain = _without_special(self.tokenizer, text)
-        steps = [step.strip() for step in plain.split(separator) if step.strip()]
-        return judged_steps(self.tokenizer, _turns(problem), steps, self.settings.step_mark or separator)
+        control = ControlTokens.of(self.tokenizer)
+        steps = [step.strip() for step in control.remove(text).split(separator) if step.strip()]
+        return judged_steps(self.tokenizer, _turns(problem, control), steps, self.settings.step_mark or separator)
 
 
 def _load(
@@ -150,15 +152,11 @@ def _load(
     return model.to(device.torch_device).eval().requires_grad_(False), tokenizer
 
 
-def _turns(problem: Problem) -> Sequence[Message]:
-    return [Message("user", problem.question)] if isinstance(problem.question, str) else problem.question
-
-
-def _without_special(tokenizer: Any, text: str) -> str:
-    """A response in which nothing reads as the end of its turn or the beginning of another one."""
-    for token in tokenizer.all_special_tokens:
-        text = text.replace(token, "")
-    return text
+def _turns(problem: Problem, control: ControlTokens) -> Sequence[Message]:
+    """The chat in which nothing reads as the end of a turn: questions were checked by the policy's control tokens, and
+    the reward model's may be others."""
+    turns = [Message("user", problem.question)] if isinstance(problem.question, str) else problem.question
+    return [Message(control.remove(turn.role), control.remove(turn.content)) for turn in turns]
 
 
 def _batches(tokenizer: Any, rows: list[list[int]]) -> list[list[list[int]]]:

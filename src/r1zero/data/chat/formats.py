@@ -90,7 +90,7 @@ class ChatFormat:
             shape = self.user if given.role == "user" else (self.observation or self.user)
             source += _fill(shape, content)
             if last_thought_only and index + 2 < len(dialogue):
-                content = _without_thought(answer.content) if self.thinking else answer.content
+                content = without_thoughts(answer.content) if self.thinking else answer.content
                 pairs.append(Turn(source, self._answer(Message(answer.role, content))))
             else:
                 pairs.append(self._with_thought(source, answer))
@@ -106,7 +106,7 @@ class ChatFormat:
     def _with_thought(self, source: tuple[Piece, ...], answer: Message) -> Turn:
         content = answer.content
         if self.thinking and self.enable_thinking is False:
-            content = _without_thought(content)
+            content = without_thoughts(content)
         target = self._answer(Message(answer.role, content))
         if not self.thinking or "<think>" in content or "</think>" in content:
             return Turn(source, target)
@@ -219,5 +219,6 @@ def _name(part: str, named: Mapping[str, str]) -> str:
     return re.sub(r"\{name\}|\{arguments\}", lambda found: named[found.group()], part)
 
 
-def _without_thought(content: str) -> str:
+def without_thoughts(content: str) -> str:
+    """An answer as formats with thoughts show it later on."""
     return _THOUGHT.sub("", content).lstrip("\n")

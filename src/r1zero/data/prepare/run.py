@@ -26,6 +26,7 @@ from r1zero.config import PrepareRecipe, Source
 from r1zero.data.card import Card, InputFile, hash_file
 from r1zero.data.chat.cuts import cut
 from r1zero.data.chat.formats import ChatFormat, load_format
+from r1zero.data.control import control_tokens
 from r1zero.data.encode import fields_of
 from r1zero.data.handlers import Fields, Handler, kind_of, make_handler
 from r1zero.data.prepare.knapsack import Packer
@@ -116,7 +117,7 @@ def make_job(recipe: PrepareRecipe, tokenizer: Any, format_: ChatFormat) -> Job:
         placeholder=placeholder,
         reward_tokens=recipe.reward_tokens,
     )
-    control = {token for token in (*tokenizer.all_special_tokens, *format_.stop) if token}
+    control = {*control_tokens(tokenizer), *format_.stop}
     return Job(core, tokenizer.bos_token_id, eos_id, tuple(sorted(control)), handler, recipe.seq_length)
 
 

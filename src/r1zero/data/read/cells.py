@@ -41,6 +41,9 @@ def filled(value: Any, name: str) -> str:
 def messages(value: Sequence[Any], name: str) -> tuple[Message, ...]:
     """A list of chat messages with role and content."""
     try:
-        return tuple(Message(turn["role"], turn["content"]) for turn in value)
+        found = tuple(Message(turn["role"], turn["content"]) for turn in value)
     except (TypeError, KeyError):
         raise BadRow(f"column '{name}' is a list, but not of chat messages with role and content") from None
+    if not all(isinstance(part, str) for turn in found for part in (turn.role, turn.content)):
+        raise BadRow(f"column '{name}' has a chat message whose role or content is no text")
+    return found

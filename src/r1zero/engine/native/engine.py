@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from r1zero.engine.native.cache import Cache, DecodePlan, PrefillPlan, Shape, Si
 from r1zero.engine.native.compiled import CompiledLayers
 from r1zero.engine.native.packed import PackedLinears
 from r1zero.engine.native.sampler import sample
+from r1zero.engine.native.stopping import StopStrings, TokenTexts
 from r1zero.errors import UsageError
 from r1zero.models.head import lm_head
 from r1zero.models.load import hidden_states
@@ -31,7 +32,6 @@ from r1zero.types import Completion, FinishReason, Prompt, Sampling, Segment
 
 _PREFILL_TOKENS = 4096  # prompt tokens of one prefill pass
 _SAMPLED_ROWS = 128  # rows whose fp32 logits over the vocabulary exist at once
-_TAIL_TOKENS = 24  # tokens decoded to look for a stop string: more than any stop string has
 
 
 @dataclass(slots=True)
@@ -77,6 +77,7 @@ class NativeEngine:
     ) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.kv_cache_gib, self._key = kv_cache_gib, key
+        self.texts = TokenTexts(tokenizer)
         self._compiled = CompiledLayers(model) if compiled else None
         self._bytes_per_token = _bytes_per_token(model)
         self.version = 0
@@ -181,7 +182,7 @@ class _Batch:
         self.rows: list[_Row] = []
         self.groups: list[_Group] = []  # by slot
         self.head = linears.head
-        self.stopped_by_text = _stop_string_test(engine.tokenizer, sampling.stop_strings)
+        self.stop_strings = StopStrings(engine.texts, sampling.stop_strings)
 
     def admit(self, waiting: deque[_Group]) -> list[_Group]:
         """Prefill as many waiting groups as there is room for, and sample the first token of all their rows."""
@@ -257,7 +258,7 @@ class _Batch:
 
     def _retire(self, row: _Row) -> bool:
         """Whether the row has ended; if so its group holds the completion."""
-        stopped = row.tokens[-1] in self.sampling.stop_token_ids or self.stopped_by_text(row.tokens)
+        stopped = row.tokens[-1] in self.sampling.stop_token_ids or self.stop_strings.completed_by(row.tokens)
         if not stopped and len(row.tokens) < self.sampling.max_new_tokens:
             return False
         row.group.completions[row.number] = row.completion("stop" if stopped else "length", self.engine.version)
@@ -305,16 +306,3 @@ def _check_finite(rows: Sequence[_Row], version: int) -> None:
                 f"of a response (weights of version {version}): its weights have overflowed or are damaged; go back to "
                 f"an earlier checkpoint with a lower trainer.lr, or compute with model.dtype: fp32"
             )
-
-
-def _stop_string_test(tokenizer: Any, stop_strings: Sequence[str]) -> Callable[[list[int]], bool]:
-    """Whether the newest token completed a stop string: its text is in the tail's, and was not before the token."""
-    if not stop_strings:
-        return lambda tokens: False
-
-    def completed(tokens: list[int]) -> bool:
-        tail = tokens[-_TAIL_TOKENS:]
-        text = tokenizer.decode(tail, skip_special_tokens=False)
-        return any(stop in text for stop in stop_strings)
-
-    return completed
