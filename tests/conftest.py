@@ -11,6 +11,7 @@ import torch
 from tokenizers import AddedToken
 
 from r1zero import device
+from r1zero.models import dropout
 from r1zero.models.load import check_forward
 from r1zero.types import Problem, Prompt, Sample
 
@@ -58,7 +59,9 @@ def small_model(
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(small_config(kind, **changes), dtype=dtype).eval()
+    config = small_config(kind, **changes)
+    dropout.switch_off(config, kind)
+    model = AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(spread)

@@ -136,6 +136,26 @@ def test_sequence_longer_than_the_models_context(recipe: Path) -> None:
     )
 
 
+def test_a_cache_too_small_for_the_longest_prompt_or_the_evaluation(from_file: Path) -> None:
+    """Found before anything is sampled, though the first step's prompts might fit."""
+    folder = from_file.parent
+    rows = [*QUESTIONS, {"question": "+".join(["11"] * 14) + "=?", "answer": "154"}]
+    (folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "test.jsonl").write_text(json.dumps({"question": "11+22+34=?", "answer": "67"}) + "\n")
+    from_file.write_text(from_file.read_text() + f"evaluation: {{path: '{folder}/test.jsonl', samples: 8}}\n")
+    lengths = ["data.max_prompt_tokens=64", "rollout.max_new_tokens=8", "trainer.prompts_per_step=1"]
+    needed = fails(from_file, *lengths, "rollout.kv_cache_gib=1e-6")
+    assert needed.startswith(
+        "rollout.kv_cache_gib = 1e-06: one group of 4 samples with 45 prompt and 8 new tokens needs "
+    )
+    gib = float(needed.split(" needs ")[1].split()[0]) / (45 + 4 * 8)  # a token's
+    message = fails(from_file, *lengths, f"rollout.kv_cache_gib={gib * 60}")
+    assert "one group of 4 samples with 45 prompt and 8 new tokens needs" in message
+    message = fails(from_file, *lengths, f"rollout.kv_cache_gib={gib * 79}", "evaluation.samples=9")
+    assert "one group of 9 samples with 12 prompt and 8 new tokens needs" in message
+    assert not list((folder / "run").glob("rollouts/*"))
+
+
 def test_device_that_is_not_there(recipe: Path) -> None:
     import torch
 

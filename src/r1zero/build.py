@@ -115,6 +115,10 @@ def build(recipe: config.Recipe, device: Device, folder: RunFolder, pool: Scorer
     mixture = Mixture.of(recipe.data, [len(part) for part, _ in usable])
     paths = ", ".join(source.path for source in recipe.data.mixed())
     log.info(f"{len(prompts)} prompts from {paths}; {recipe.arithmetic()}")
+    engine = build_engine(recipe, policy)
+    check_room(engine, prompts, policy.sampling)
+    if evaluator is not None:
+        check_room(engine, evaluator.prompts, replace(policy.sampling, n=evaluator.settings.samples))
     return Parts(
         recipe=recipe,
         algorithm=algorithm,
@@ -133,7 +137,7 @@ def build(recipe: config.Recipe, device: Device, folder: RunFolder, pool: Scorer
         ),
         critic=build_critic(recipe, recipe.critic, policy.tokenizer, device) if recipe.critic else None,
         memory=Memory(recipe.algorithm.kl),
-        engine=build_engine(recipe, policy),
+        engine=engine,
         pool=pool,
         channel=SharedWeights(),
         sampling=policy.sampling,
@@ -223,9 +227,14 @@ def load_policy(recipe: config.Recipe, device: Device) -> Policy:
     )
 
 
-def build_engine(recipe: config.Recipe, policy: Policy) -> RolloutEngine:
+def build_engine(recipe: config.Recipe, policy: Policy) -> NativeEngine:
     settings = recipe.rollout
     return NativeEngine(policy.model, policy.tokenizer, kv_cache_gib=settings.kv_cache_gib, compiled=settings.compile)
+
+
+def check_room(engine: NativeEngine, prompts: Sequence[Prompt], sampling: Sampling) -> None:
+    """Raises UsageError unless a group of any of the prompts fits the cache."""
+    engine.check_room(max((len(prompt.token_ids) for prompt in prompts), default=0), sampling)
 
 
 def build_evaluator(recipe: config.Recipe, policy: Policy, folder: RunFolder, pool: Scorer) -> Evaluator:

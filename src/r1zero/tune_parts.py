@@ -215,9 +215,12 @@ def student(recipe: config.TuningRecipe, model: Any, tokenizer: Any) -> Student:
             f"tokens, more than the model's context or trainer.tokens_per_pack; lower it"
         )
     stop = stop_strings(recipe.data.template, recipe.data.templates_file)
+    engine = NativeEngine(model, tokenizer, kv_cache_gib=settings.kv_cache_gib, compiled=settings.compile)
+    sampling = sampling_of(settings, n=1, stop=stop, model=model, tokenizer=tokenizer)
+    engine.check_room(recipe.data.max_tokens, sampling)
     return Student(
-        engine=NativeEngine(model, tokenizer, kv_cache_gib=settings.kv_cache_gib, compiled=settings.compile),
-        sampling=sampling_of(settings, n=1, stop=stop, model=model, tokenizer=tokenizer),
+        engine=engine,
+        sampling=sampling,
         decode=partial(tokenizer.decode, skip_special_tokens=True),
     )
 

@@ -141,6 +141,15 @@ def test_a_chat_that_a_format_cannot_say_is_rejected() -> None:
     ]
 
 
+def test_a_prompt_without_tokens_is_rejected(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("bare: {user: '{content}'}\n")
+    settings = data(template="bare", templates_file=str(file), max_prompt_tokens=20)
+    prompts, rejected = to_prompts(problems("2+2?", ""), settings, ByteTokenizer(), renderer(settings, ByteTokenizer()))
+    assert len(prompts) == 1
+    assert [row.reason for row in rejected] == ["the prompt has no tokens"]
+
+
 def test_all_prompts_too_long() -> None:
     settings = data(max_prompt_tokens=3)
     with pytest.raises(UsageError) as caught:

@@ -12,6 +12,7 @@ import torch
 
 from r1zero.data.packing import pack
 from r1zero.engine.native import NativeEngine
+from r1zero.engine.native.engine import _moves
 from r1zero.errors import UsageError
 from r1zero.models.forward import token_logprobs
 from r1zero.types import Completion, Prompt, Sample, Sampling
@@ -90,6 +91,30 @@ def test_a_budget_below_one_group_is_refused(model: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("groups_that_fit", [1, 3])
+@pytest.mark.parametrize("family", ["qwen2", "deepseek_v3", "gemma3_text"])
+def test_the_cache_takes_what_it_may(family: str, groups_that_fit: int) -> None:
+    """Also where values are narrower than keys, and both wider than the config's head_dim (latent attention)."""
+    changes: dict[str, Any] = {
+        "qwen2": {},
+        "deepseek_v3": {
+            **{"num_key_value_heads": 4, "q_lora_rank": 16, "kv_lora_rank": 16, "n_routed_experts": 4},
+            **{"qk_rope_head_dim": 8, "qk_nope_head_dim": 16, "v_head_dim": 12, "n_group": 1, "topk_group": 1},
+            **{"num_experts_per_tok": 2, "moe_intermediate_size": 16, "first_k_dense_replace": 1},
+        },
+        "gemma3_text": {"head_dim": 24},
+    }[family]
+    widths = {"qwen2": 2 * (8 + 8), "deepseek_v3": 4 * (24 + 12), "gemma3_text": 2 * (24 + 24)}[family]
+    budget = groups_that_fit * (2 * 7 + 3 * 16) * widths * 2 * 4
+    engine = engine_of(small_model(family, **changes), gib=budget / 2**30)
+    prompts = random_prompts([4, 7, 2, 7, 3, 1, 6, 5, 2, 7])
+    everything(engine, prompts, Sampling(n=3, max_new_tokens=16))
+    assert engine._cache is not None
+    layers = [getattr(layer, name) for layer in engine._cache._layers.values() for name in type(layer).__slots__]
+    taken = sum(tensor.numel() * tensor.element_size() for tensor in layers)
+    assert taken == budget, "as many groups as fit, not one byte more"
+
+
 def test_weights_are_shared_without_a_copy(model: Any) -> None:
     engine = engine_of(model)
     before = everything(engine)
@@ -139,6 +164,48 @@ def test_sampling_is_seeded_per_row_not_per_batch(model: Any) -> None:
         engine_of(model), PROMPTS, Sampling(n=3, max_new_tokens=12, stop_token_ids=SAMPLING.stop_token_ids, seed=5)
     )
     assert not same(other[0], together[0])
+
+
+def test_logits_that_are_no_numbers_are_named(model: Any) -> None:
+    """Also in greedy decoding, and from the first token on or later."""
+    for temperature in (1.0, 0.0):
+        engine = engine_of(model)
+        stream = engine.generate(PROMPTS, Sampling(n=2, max_new_tokens=9, temperature=temperature))
+        with torch.no_grad():
+            kept = model.model.norm.weight.clone()
+            model.model.norm.weight[3] = torch.inf
+        with pytest.raises(
+            UsageError, match=r"^test:\[.*\]: the model's logits are not finite after 0 tokens of a resp"
+        ):
+            next(stream)
+        with torch.no_grad():
+            model.model.norm.weight.copy_(kept)
+        assert everything(engine), "the engine goes on with better weights"
+
+
+def test_a_prompt_without_tokens_is_refused_by_name(model: Any) -> None:
+    with pytest.raises(UsageError, match=r"^test:\[\]: the prompt has no tokens"):
+        everything(engine_of(model), random_prompts([3, 0, 5]))
+
+
+@pytest.mark.parametrize(
+    ("count", "ended", "moves"),
+    [(5, [1, 3], ([4], [1])), (4, [0, 1, 2, 3], ([], [])), (4, [2, 3], ([], [])), (5, [0, 1], ([3, 4], [0, 1]))],
+)
+def test_rows_close_the_gaps(count: int, ended: list[int], moves: tuple[list[int], list[int]]) -> None:
+    assert _moves(count, ended) == moves
+
+
+def test_closing_gaps_looks_at_every_row_once() -> None:
+    class Counted(list[int]):
+        looked = 0
+
+        def __iter__(self) -> Any:
+            Counted.looked += 1
+            return super().__iter__()
+
+    _moves(1000, Counted(range(500, 1000)))
+    assert Counted.looked <= 2
 
 
 def test_abort_yields_what_was_sampled_and_drops_what_waits(model: Any) -> None:

@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from r1zero import device, rollouts, seeds
-from r1zero.build import Policy, build_engine, load_policy
+from r1zero.build import Policy, build_engine, check_room, load_policy
 from r1zero.config import Recipe, load
 from r1zero.config.curation import PassRate
 from r1zero.data.curation.removal import Outcome, Removal
@@ -41,8 +41,10 @@ def filtered(
     chosen = device.select(recipe.run.device, recipe.model.dtype, recipe.run.threads, recipe.run.deterministic)
     policy = load_policy(recipe, chosen)
     with rule_scorer(recipe.rewards) as pool:
-        sampler = Sampler.of(recipe, policy, build_engine(recipe, policy), pool, step.samples, Path(samples))
+        engine = build_engine(recipe, policy)
+        sampler = Sampler.of(recipe, policy, engine, pool, step.samples, Path(samples))
         prompts, unusable = to_prompts(problems, recipe.data, policy.tokenizer, policy.rendered)
+        check_room(engine, prompts, sampler.sampling)
         records = sampler.records(prompts, chunk=step.prompts_per_chunk, seed=seed, check=check)
     reasons = {(row.source, row.line): row.reason for row in unusable}
     rates = {prompt.problem.id: pass_rate(records[sampler.key(prompt)]) for prompt in prompts}

@@ -87,6 +87,9 @@ def to_prompts(
             rejected.append(Rejected.problem(problem, str(bad)))
             continue
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        if not ids:
+            rejected.append(Rejected.problem(problem, "the prompt has no tokens"))
+            continue
         if len(ids) > data.max_prompt_tokens:
             reason = f"the prompt has {len(ids)} tokens, more than data.max_prompt_tokens = {data.max_prompt_tokens}"
             rejected.append(Rejected.problem(problem, reason))

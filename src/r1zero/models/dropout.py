@@ -8,13 +8,13 @@ nothing. Adapters keep a dropout of their own, which the recipe names.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from r1zero.log import log
+from r1zero.models.configs import nested
 
 _RATE = re.compile("drop|jitter")  # attn_pdrop, hidden_dropout_prob, layerdrop, router_jitter_noise, ...
 
@@ -22,7 +22,7 @@ _RATE = re.compile("drop|jitter")  # attn_pdrop, hidden_dropout_prob, layerdrop,
 def switch_off(config: Any, key: str) -> None:
     """Set every such rate of a transformers config to 0, before a model is made of it, and say so."""
     found: dict[str, float] = {}
-    for part in _parts(config):
+    for part in nested(config):
         for name, value in list(vars(part).items()):
             if _RATE.search(name) and isinstance(value, float) and value > 0:
                 found[name] = value
@@ -37,11 +37,3 @@ def switch_off_layers(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, _DropoutNd):
             module.p = 0.0
-
-
-def _parts(config: Any) -> Iterator[Any]:
-    """A config and the configs inside it: of its text model, its attention, its experts."""
-    yield config
-    for value in list(vars(config).values()):
-        if hasattr(value, "to_dict") and hasattr(value, "model_type"):
-            yield from _parts(value)

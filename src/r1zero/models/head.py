@@ -39,13 +39,13 @@ def lm_head(model: Any) -> LMHead:
     """The head of a transformers causal LM. A family that does more to its logits than this knows is found out when the
     model is loaded (`load.check_forward`)."""
     layer = model.get_output_embeddings()
-    config = model.config
+    config = model.config.get_text_config()
     scale = 1.0
-    if config.model_type in ("granite", "granitemoe"):
+    if config.model_type.startswith("granite"):
         scale = 1 / config.logits_scaling
-    elif config.model_type in ("cohere", "cohere2"):
+    elif config.model_type.startswith("cohere"):
         scale = config.logit_scale
-    softcap = config.final_logit_softcapping if config.model_type in ("gemma2", "gemma3_text") else None
+    softcap = getattr(config, "final_logit_softcapping", None)  # of Gemma 2 and its kin
     return LMHead(layer.weight, layer.bias, scale, softcap)
 
 

@@ -20,7 +20,7 @@ from r1zero.types import Problem, Prompt, Sampling
 def local_model(settings: config.Judge, device: Device) -> Ask:
     """Load `settings.model` with weights of its own. Raises UsageError when it cannot be loaded."""
     model, tokenizer = load_model(settings.model, dtype=device.dtype, device=device.torch_device)
-    engine = NativeEngine(model, tokenizer, kv_cache_gib=settings.kv_cache_gib)
+    engine = NativeEngine(model, tokenizer, kv_cache_gib=settings.kv_cache_gib, key="rewards.judge.kv_cache_gib")
     return through_engine(engine, tokenizer, settings.max_new_tokens, stop_token_ids(model, tokenizer))
 
 

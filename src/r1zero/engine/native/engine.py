@@ -9,6 +9,7 @@ Groups wait until the cache has room for all their rows, so memory is bounded by
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from r1zero import interrupt, seeds
-from r1zero.engine.native.cache import Cache, DecodePlan, PrefillPlan, Shape
+from r1zero.engine.native.cache import Cache, DecodePlan, PrefillPlan, Shape, SizePlan
 from r1zero.engine.native.compiled import CompiledLayers
 from r1zero.engine.native.packed import PackedLinears
 from r1zero.engine.native.sampler import sample
@@ -65,21 +66,34 @@ class NativeEngine:
     """Samples from a model prepared by `models.load`. Weights that share the model's storage need no copy. Layers run
     compiled, with plain weights, or as they are, with weights packed for the processor."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, kv_cache_gib: float, compiled: bool = False) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        kv_cache_gib: float,
+        compiled: bool = False,
+        key: str = "rollout.kv_cache_gib",  # what the recipe calls it
+    ) -> None:
         self.model, self.tokenizer = model, tokenizer
-        self.kv_cache_gib = kv_cache_gib
+        self.kv_cache_gib, self._key = kv_cache_gib, key
         self.texts = TokenTexts(tokenizer)
         self._compiled = CompiledLayers(model) if compiled else None
+        self._bytes_per_token = _bytes_per_token(model)
         self.version = 0
         self._cache: Cache | None = None
         self._linears: PackedLinears | None = None
         self._aborted = False
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, tuple[Completion, ...]]]:
-        """Yields (index, completions) as groups finish. The order depends on the sampled lengths alone."""
+        """Yields (index, completions) as groups finish. The order depends on the sampled lengths alone. Raises
+        UsageError for a prompt without tokens and for logits that are not finite."""
         self._aborted = False
         if not prompts:
             return
+        for prompt in prompts:
+            if not len(prompt.token_ids):
+                raise UsageError(f"{prompt.problem.id}: the prompt has no tokens; give it a question, or a template")
         shape = self._shape(prompts, sampling)
         if self._cache is None or self._cache.shape != shape:
             self._cache = None  # free the old one first
@@ -127,28 +141,37 @@ class NativeEngine:
     def close(self) -> None:
         self.sleep()
 
+    def check_room(self, longest: int, sampling: Sampling) -> None:
+        """Raises UsageError unless one group with a prompt of `longest` tokens fits the cache."""
+        needed = self._bytes(Shape(1, longest, sampling.n, sampling.max_new_tokens)) / 2**30
+        if needed > self.kv_cache_gib:
+            raise UsageError(
+                f"{self._key} = {self.kv_cache_gib:g}: one group of {sampling.n} samples with {longest} prompt "
+                f"and {sampling.max_new_tokens} new tokens needs {needed:.3g} GiB; raise it"
+            )
+
     def _shape(self, prompts: Sequence[Prompt], sampling: Sampling) -> Shape:
         """The largest cache that is useful and fits the budget; at least one group must fit."""
         longest = max(len(prompt.token_ids) for prompt in prompts)
-        per_token = self._bytes_per_token()
-        groups = len(prompts)
-        while groups:
+        self.check_room(longest, sampling)
+        for groups in range(len(prompts), 0, -1):
             # spare slots, so that a group's last straggler does not keep the next group out
             shape = Shape(min(2 * groups, len(prompts)), longest, groups * sampling.n, sampling.max_new_tokens)
-            if shape.tokens() * per_token <= self.kv_cache_gib * 2**30:
+            if self._bytes(shape) <= self.kv_cache_gib * 2**30:
                 return shape
-            groups -= 1
-        needed = Shape(1, longest, sampling.n, sampling.max_new_tokens).tokens() * per_token / 2**30
-        raise UsageError(
-            f"rollout.kv_cache_gib = {self.kv_cache_gib:g}: one group of {sampling.n} samples with {longest} prompt "
-            f"and {sampling.max_new_tokens} new tokens needs {needed:.3g} GiB; raise it"
-        )
+        return Shape(1, longest, sampling.n, sampling.max_new_tokens)
 
-    def _bytes_per_token(self) -> int:
-        config = self.model.config.get_text_config()
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        return 2 * config.num_hidden_layers * heads * width * self.model.dtype.itemsize
+    def _bytes(self, shape: Shape) -> int:
+        return shape.tokens() * self._bytes_per_token
+
+
+@torch.no_grad()
+def _bytes_per_token(model: Any) -> int:
+    """What a token takes in the cache of all layers, as the model's own keys and values have it."""
+    plan = SizePlan([Segment(0, 1, ())])
+    first = torch.zeros(1, dtype=torch.int64, device=model.device)
+    hidden_states(model, first, first, plan)
+    return sum(plan.bytes.values())
 
 
 class _Batch:
@@ -229,6 +252,7 @@ class _Batch:
             for row, token, logprob in zip(part, tokens.tolist(), logprobs.tolist(), strict=True):
                 row.tokens.append(token)
                 row.logprobs.append(logprob)
+        _check_finite(rows, self.engine.version)
         ended = [place for place, row in enumerate(self.rows) if self._retire(row)]
         self._compact(ended)
         return self._free_slots()
@@ -243,15 +267,13 @@ class _Batch:
 
     def _compact(self, ended: Sequence[int]) -> None:
         """Close the gaps with rows from the end."""
-        left = len(self.rows) - len(ended)
-        holes = [place for place in ended if place < left]
-        movers = [place for place in range(left, len(self.rows)) if place not in set(ended)]
+        movers, holes = _moves(len(self.rows), ended)
         if movers:
             length = max(len(self.rows[place].tokens) for place in movers)
             self.cache.move_rows(movers, holes, length)
         for hole, mover in zip(holes, movers, strict=True):
             self.rows[hole] = self.rows[mover]
-        del self.rows[left:]
+        del self.rows[len(self.rows) - len(ended) :]
 
     def _free_slots(self) -> list[_Group]:
         finished = []
@@ -267,3 +289,21 @@ class _Batch:
 
     def _tensor(self, values: Sequence[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=self.device)
+
+
+def _moves(count: int, ended: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Which of `count` rows go where, so that those left after `ended` lie dense: rows from the end, and the holes."""
+    gone = set(ended)
+    left = count - len(gone)
+    return [place for place in range(left, count) if place not in gone], [place for place in ended if place < left]
+
+
+def _check_finite(rows: Sequence[_Row], version: int) -> None:
+    """Raises UsageError where the newest token came from logits that are no numbers."""
+    for row in rows:
+        if not math.isfinite(row.logprobs[-1]):
+            raise UsageError(
+                f"{row.group.prompt.problem.id}: the model's logits are not finite after {len(row.tokens) - 1} tokens "
+                f"of a response (weights of version {version}): its weights have overflowed or are damaged; go back to "
+                f"an earlier checkpoint with a lower trainer.lr, or compute with model.dtype: fp32"
+            )
