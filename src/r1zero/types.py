@@ -63,18 +63,13 @@ class Prompt:
 class Sampling:
     """How an engine samples. `temperature` 0 is greedy; `top_k` 0, `top_p` 1 and `min_p` 0 switch a filter off.
 
-<<<<<<< HEAD
     A response ends with the token that completes a stop string in its decoded text, special tokens included; that token
     stays whole, with whatever follows the stop string in it.
 
-    The random numbers of a row depend on (`seed`, position of the prompt, number of the sample) alone, so a result does
-    not depend on what else was in the batch.
-=======
     The random numbers of a row depend on (`seed`, position of the prompt, number of the sample) alone, not on what else
     is in the batch. Its logits do by rounding: sums are taken in another order when neighbours or the cache's size
     change, so now and then a near tie falls the other way (rarely in fp32; in bf16 in up to a tenth of completions).
     With the same prompts, settings and cache on the same machine a result is the same.
->>>>>>> models
     """
 
     n: int
