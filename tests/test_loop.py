@@ -82,7 +82,16 @@ def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
     r1zero("train", recipe, "run.steps=2", "run.evaluate_every=1", "logging.tensorboard=true", "run.keep_checkpoints=1")
     left = tmp_path / "run"
     assert {file.name for file in left.iterdir()} == {
-        *("config.yaml", "environment.json", "metrics.jsonl", "events.jsonl", "run.log", "report.html"),
+        *(
+            "config.yaml",
+            "environment.json",
+            "data.json",
+            "run.lock",
+            "metrics.jsonl",
+            "events.jsonl",
+            "run.log",
+            "report.html",
+        ),
         *("tensorboard", "rollouts", "checkpoints", "evaluations"),
     }
     assert [folder.name for folder in (left / "checkpoints").iterdir()] == ["step_000002"]

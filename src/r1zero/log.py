@@ -56,5 +56,5 @@ class Progress:
         if now - self.last >= self.every and self.done < self.total:
             self.last = now
             rate = self.done / (now - self.start)
-            left = duration((self.total - self.done) / rate)
-            log.info(f"{self.what}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {left} left{note}")
+            left = f"{duration((self.total - self.done) / rate)} left" if rate else "none done yet"
+            log.info(f"{self.what}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {left}{note}")

@@ -38,7 +38,7 @@ class Rules:
         future.set_result(Score(value=float(value)) if graded else Score(value=0.0, verdict=value))  # type: ignore[arg-type]
         return future
 
-    def close(self) -> None: ...
+    def close(self, *, abandon: bool = False) -> None: ...
 
     def __enter__(self) -> Rules:
         return self
