@@ -92,7 +92,7 @@ def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
             "run.log",
             "report.html",
         ),
-        *("tensorboard", "rollouts", "checkpoints", "evaluations"),
+        *("report.html", "tensorboard", "rollouts", "checkpoints", "evaluations"),
     }
     assert [folder.name for folder in (left / "checkpoints").iterdir()] == ["step_000002"]
     assert events(left) == ["started", "saved", "saved", "finished"]
