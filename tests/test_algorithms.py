@@ -14,9 +14,11 @@ import pytest
 
 from r1zero.algorithms import ALGORITHMS
 from r1zero.algorithms.kl import adapted
+from r1zero.config import Recipe, load
 from r1zero.errors import UsageError
 from r1zero.types import Prompt
 
+from . import float64
 from .recipes import TINY, r1zero, write_recipe
 from .scripted import Truthful, run, weights
 
@@ -49,26 +51,18 @@ def test_every_algorithm_runs_with_minibatches_and_epochs(tmp_path: Path, name: 
     assert ("critic/loss" in records[0]) == (name == "ppo")
 
 
-GOLDEN = [
-    {
-        **{"loss": 0.0132825, "entropy": 0.495859, "grad_norm": 15.4071},
-        **{"clip_ratio/low": 0.0394737, "clip_ratio/high": 0.0789474},
-        **{"critic/loss": 0.125774, "critic/value": 0.126394, "critic/return": 0.321886},
-        **{"critic/grad_norm": 1.32048, "critic/explained_variance": 0.0195801},
-    },
-    {
-        **{"loss": -0.0110913, "entropy": 0.483429, "grad_norm": 29.4956},
-        **{"clip_ratio/low": 0.0448718, "clip_ratio/high": 0.0705128},
-        **{"critic/loss": 0.0720575, "critic/value": 0.322437, "critic/return": 0.386143},
-        **{"critic/grad_norm": 1.28755, "critic/explained_variance": 0.278304},
-    },
-]
-
-
-def test_two_golden_steps_of_ppo(tmp_path: Path) -> None:
-    settings = ("trainer.minibatches=2", "critic.minibatches=4", "algorithm.gae_lambda=0.95")
-    for record, golden in zip(run(tmp_path, *PPO, *settings), GOLDEN, strict=True):
-        assert {name: record[name] for name in golden} == pytest.approx(golden, rel=1e-5, abs=1e-6)
+def test_two_steps_of_ppo_are_those_of_float64(tmp_path: Path) -> None:
+    """Whatever the processor. The first update is off by its sums' order; Adam makes steps of equal size of gradients
+    near zero, so later numbers are off by as much as a few such weights matter: 4e-4 was the most on three instruction
+    sets. A token whose ratio lies at the clip range's edge may fall on either side."""
+    settings = (*PPO, "trainer.minibatches=2", "critic.minibatches=4", "algorithm.gae_lambda=0.95")
+    records = run(tmp_path, *settings)
+    recipe = load(Recipe, write_recipe(tmp_path), ["run.steps=2", *settings])
+    for record, exact in zip(records, float64.ppo(recipe, tmp_path / "run"), strict=True):
+        clipped = {name: exact.pop(name) for name in ("clip_ratio/low", "clip_ratio/high")}
+        assert {name: record[name] for name in exact} == pytest.approx(exact, rel=1e-3, abs=5e-5)
+        assert {name: record[name] for name in clipped} == pytest.approx(clipped, abs=0.015)
+        assert min(clipped.values()) > 0.03, "both ends of the clip range are reached"
 
 
 def test_what_is_measured_does_not_depend_on_the_losss_mean(tmp_path: Path) -> None:
