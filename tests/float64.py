@@ -113,7 +113,7 @@ def grpo(recipe: Recipe, run: Path) -> list[dict[str, float]]:
         behaviour = joined([torch.tensor(one["logprobs"]) for one in responses]).double()
         metrics = {"rollout_kl": behaviour - logprobs, "entropy": entropy, "kl": kl, "loss": loss[None]}
         norm = learner.step(loss)
-        found.append({**{name: float(value.mean()) for name, value in metrics.items()}, "grad_norm": norm})
+        found.append({**{name: float(value.detach().mean()) for name, value in metrics.items()}, "grad_norm": norm})
     return found
 
 
@@ -140,7 +140,7 @@ def ppo(recipe: Recipe, run: Path) -> list[dict[str, float]]:
                 "clip_ratio/high": ((ratio > high) & (advantages > 0)).double(),
                 "loss": loss[None],
             }
-            of_actor.append({name: float(value.mean()) for name, value in shares.items()})
+            of_actor.append({name: float(value.detach().mean()) for name, value in shares.items()})
             of_actor[-1]["grad_norm"] = actor.step(loss)
         of_critic: list[dict[str, float]] = []
         for part in halves(groups, recipe.critic.minibatches):
@@ -152,7 +152,7 @@ def ppo(recipe: Recipe, run: Path) -> list[dict[str, float]]:
             near = old + (said_values - old).clamp(-clip, clip)
             loss = 0.5 * torch.maximum((said_values - returns) ** 2, (near - returns) ** 2).mean()
             shares = {"critic/value": said_values, "critic/return": returns, "critic/loss": loss[None]}
-            of_critic.append({name: float(value.mean()) for name, value in shares.items()})
+            of_critic.append({name: float(value.detach().mean()) for name, value in shares.items()})
             of_critic[-1]["critic/grad_norm"] = critic.step(loss)
         means = {
             name: float(np.mean([share[name] for share in part])) for part in (of_actor, of_critic) for name in part[0]
