@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import psutil
 import pytest
 
-from r1zero.rewards import code, sandbox
+from r1zero.rewards import cgroup, code, sandbox
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Problem, Score
 
@@ -218,6 +222,83 @@ def test_ten_gigabytes(program: str, said: str) -> None:
     score = code.code(problem, _fenced(program))
     assert score.value == 0.0 and score.verdict == "graded" and said in score.detail
     _nothing_left()
+
+
+HIDDEN = {  # memory that no process maps
+    "files in memory": "import os\nheld = []\nfor n in range(200):\n    f = os.memfd_create('x')\n    held.append(f)\n"
+    "    for _ in range(8): os.write(f, bytes(2**20))\n",
+    "small files": "for n in range(10**7): open(f'/tmp/{n}', 'w').close()\n",
+    "links": "import os\nfor n in range(10**7): os.symlink('x' * 200, f'/dev/shm/{n}')\n",
+    "pipes": "import fcntl, os\nfor _ in range(120):\n    r, w = os.pipe()\n    os.set_blocking(w, False)\n"
+    "    try: fcntl.fcntl(w, 1031, 2**20)\n    except OSError: pass\n"
+    "    try:\n        while True: os.write(w, bytes(65536))\n    except BlockingIOError: pass\n",
+    "sockets": "import os, socket\nfor _ in range(9):\n    if os.fork() == 0: break\nheld = []\n"
+    "for _ in range(120):\n    a, b = socket.socketpair()\n    held.append((a, b))\n    a.setblocking(False)\n"
+    "    try:\n        while True: a.send(bytes(4096))\n    except BlockingIOError: pass\n",
+}
+
+
+@pytest.mark.parametrize("filtered", [True, False], ids=["filtered", "without seccomp"])
+@pytest.mark.parametrize("name", HIDDEN)
+def test_memory_that_no_process_maps(name: str, filtered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held for two seconds, or refused; the machine never has much less than before. Other programs use memory too: half
+    a gigabyte is theirs."""
+    if "cgroup" not in sandbox.layers():
+        pytest.skip("no control group can be made here")
+    if not filtered:
+        monkeypatch.setattr(sandbox, "seccomp", lambda: b"")
+    before, lowest = psutil.virtual_memory().available, []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            lowest.append(psutil.virtual_memory().available)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    limits = replace(SMALL, cpu_seconds=3, wall_seconds=6)
+    outcome = _run(HIDDEN[name] + "import time\ntime.sleep(2)\nprint('held')\n", limits)
+    done.set()
+    watcher.join()
+    assert before - min(lowest) < 800 * 2**20
+    refused = outcome.ending == "exit" and outcome.status != 0
+    small = name == "pipes" and outcome.ending == "exit"  # of one user the kernel gives pipes little memory
+    assert outcome.ending in ("memory", "timeout") or refused or small, outcome
+    _nothing_left()
+
+
+def test_a_group_ends_with_its_processes() -> None:
+    group = cgroup.make(memory=64 * 2**20, processes=4)
+    if group is None:
+        pytest.skip("no control group can be made here")
+    with subprocess.Popen(group.entering(["/bin/sh", "-c", "sleep 60 & sleep 60"])) as process:
+        time.sleep(0.2)
+        assert len((group.folders[0] / "cgroup.procs").read_text().split()) >= 2
+        group.remove()
+        assert process.wait(timeout=5) == -9
+    assert not any(folder.exists() for folder in group.folders)
+
+
+def test_groups_of_dead_runs_are_removed() -> None:
+    parents = cgroup._parents()
+    if not parents:
+        pytest.skip("no control group can be made here")
+    code = (
+        "import os; from r1zero.rewards import cgroup\n"
+        "print(cgroup.make(memory=2**24, processes=2).folders[0], flush=True); os._exit(1)"
+    )
+    left = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout.strip()
+    assert os.path.isdir(left)
+    for parent in parents:
+        cgroup._forget_dead(parent)
+    assert not os.path.isdir(left)
+
+
+def test_python_programs_have_the_standard_library_only() -> None:
+    for name in ("numpy", "pip", "r1zero", "setuptools"):
+        outcome = _run(f"import {name}")
+        assert outcome.status == 1 and b"ModuleNotFoundError" in outcome.stderr
+    assert _run("import math, json, ctypes, zlib, decimal, unicodedata").status == 0
 
 
 @pytest.mark.parametrize(

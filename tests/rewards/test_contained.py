@@ -16,6 +16,8 @@ from r1zero.rewards.catalog import VERIFIERS
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Problem, Score
 
+from ..recipes import r1zero, write_recipe
+
 PROBE = f"{Path(__file__).parent / 'probe.py'}:probe"
 PROBLEM = Problem(id="p", question="?", answer="4", source="test")
 SLOW_TO_MAKE = ("arc_agi", "rearc")
@@ -244,3 +246,16 @@ def test_schemas_are_not_fetched() -> None:
     inside = '{"$defs": {"n": {"type": "integer"}}, "properties": {"a": {"$ref": "#/$defs/n"}}}'
     own = Problem(id="p", question="?", answer=inside, source="test")
     assert [VERIFIERS["json_schema"].verify(own, text).value for text in ('{"a": 1}', '{"a": "x"}')] == [1.0, 0.0]
+
+
+def test_a_run_that_could_not_contain_its_verifiers_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_recipe(tmp_path)
+    names = f"rewards.verifier_function=[base_acc, {PROBE}]"
+    monkeypatch.setattr(contained, "unavailable", lambda: "bubblewrap is missing")
+    with pytest.raises(UsageError, match=r"probe': code that is not r1zero's would judge a model's text"):
+        r1zero("train", recipe, names)
+    assert not (tmp_path / "run" / "config.yaml").exists()
+    with pytest.raises(UsageError, match=r"rewards.uncontained = 'x.py:y': no verifier of this recipe"):
+        r1zero("train", recipe, "rewards.uncontained=['x.py:y']")

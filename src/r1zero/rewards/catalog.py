@@ -144,6 +144,11 @@ def file_of(name: str) -> str:
     return _call(name, "verifier")[0].rpartition(":")[0]
 
 
+def foreign(name: str) -> bool:
+    """Whether code that is not r1zero's judges: a file of the user's own, another project's scorer."""
+    return bool(file_of(name)) or verifier(name).foreign
+
+
 def _call(name: str, key: str) -> tuple[str, dict[str, Any]]:
     """`cosine(max_tokens=4096)` as a name and literal arguments; nothing is evaluated."""
     called, bracket, rest = name.partition("(")

@@ -191,7 +191,7 @@ def _interpreter(name: str) -> tuple[list[str], Sequence[str]]:
     """The command and the folders it needs beside /usr. Raises FileNotFoundError."""
     if name == "python":  # ours without what is installed beside it, and without the user's settings
         path = os.path.realpath(sys.executable)
-        return [path, "-I", "-B"], () if path.startswith("/usr/") else (os.path.realpath(sys.base_prefix),)
+        return [path, "-I", "-S", "-B"], () if path.startswith("/usr/") else (os.path.realpath(sys.base_prefix),)
     found = shutil.which(name, path="/usr/local/bin:/usr/bin:/bin")
     if found is None:
         raise FileNotFoundError(f"interpreter '{name}' is not in /usr/local/bin, /usr/bin or /bin")

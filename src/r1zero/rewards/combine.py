@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from r1zero.config import Recipe
-from r1zero.rewards.catalog import verifier
+from r1zero.errors import UsageError, suggest
+from r1zero.rewards import contained
+from r1zero.rewards.catalog import foreign, verifier
 from r1zero.rewards.scorer import Scorer
 from r1zero.types import Problem, Score, Verdict
 
@@ -24,13 +26,20 @@ class Verifiers:
 
     @classmethod
     def of(cls, recipe: Recipe) -> Verifiers:
-        """What a recipe says in `rewards` and `data.sources`. Raises UsageError for a verifier that does not exist."""
+        """What a recipe says in `rewards` and `data.sources`. Raises UsageError for a verifier that does not exist, and
+        for one of foreign code that nothing contains here."""
         rewards = recipe.rewards
         for name in rewards.verifier_function:
             verifier(name)
         for number, source in enumerate(recipe.data.sources):
             for name in source.verifiers:
                 verifier(name, f"data.sources.{number}.verifiers")
+        named = {*rewards.verifier_function, *(name for source in recipe.data.sources for name in source.verifiers)}
+        for name in rewards.uncontained:
+            if name not in named:
+                raise UsageError(f"rewards.uncontained = '{name}': no verifier of this recipe{suggest(name, named)}")
+        if not rewards.remote:
+            contained.refuse_uncontained([name for name in sorted(named) if foreign(name)], rewards.uncontained)
         default = dict(zip(rewards.verifier_function, rewards.verifier_weight, strict=True))
         return cls(default, {source.path: source.verifiers for source in recipe.data.sources if source.verifiers})
 

@@ -23,12 +23,13 @@ from typing import Literal
 
 import r1zero
 from r1zero.errors import UsageError
-from r1zero.rewards import sandbox
+from r1zero.rewards import cgroup, sandbox
 
 Kind = Literal["contained", "plain", "trusted"]
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "TMPDIR")  # of the environment; never a token
-_PROCESSES = 64  # and threads of one worker
+_PROCESSES = 16  # and threads of one worker
+_NURSERY_PROCESSES, _NURSERY_MIB = 16, 512  # of the process that starts workers, and of bubblewrap
 _CAPABILITY_VERSION = 0x20080522  # three, linux/capability.h
 _FILES = 64  # open ones
 _CACHE = 16 * 2**20  # bytes of a /tmp that ends with the container
@@ -87,6 +88,12 @@ def refuse_uncontained(foreign: Sequence[str], accepted: Sequence[str]) -> None:
             f"rewards.verifier_function = '{exposed[0]}': code that is not r1zero's would judge a model's text, and "
             f"nothing contains it here ({reason}); name it in rewards.uncontained to run it all the same"
         )
+
+
+def group(memory_mib: int, workers: int) -> cgroup.Group | None:
+    """A control group for a nursery and its workers, where one can be made: also what workers start counts."""
+    memory = (memory_mib * workers + _NURSERY_MIB) * 2**20
+    return cgroup.make(memory=memory, processes=workers * _PROCESSES + _NURSERY_PROCESSES)
 
 
 def confine(memory_mib: int, folders: Sequence[str]) -> None:

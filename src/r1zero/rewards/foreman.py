@@ -132,7 +132,9 @@ class Foreman:
 
     def run(self) -> None:
         try:
-            self._nursery = Nursery(self._memory_mib, self._place)  # a container ends with the thread that made it
+            self._nursery = Nursery(
+                self._memory_mib, self._place, self._size
+            )  # a container ends with the thread that made it
             try:
                 while not self._abandoned and (self._open or self._busy()):
                     self._turn()
@@ -321,7 +323,7 @@ class Foreman:
         self._workers.clear()
         if not started:
             self._fail_everything(reason)
-        self._nursery = Nursery(self._memory_mib, self._place)
+        self._nursery = Nursery(self._memory_mib, self._place, self._size)
 
     def _fail_everything(self, reason: str) -> None:
         with self._lock:

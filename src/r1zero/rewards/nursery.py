@@ -32,13 +32,14 @@ class Nursery:
     A container ends with the thread that makes this.
     """
 
-    def __init__(self, memory_mib: int, place: Place) -> None:
+    def __init__(self, memory_mib: int, place: Place, workers: int) -> None:
         self._socket, theirs = socket.socketpair()
+        self._group = contained.group(memory_mib, workers) if place.kind == "contained" else None
         self.started = False
         arguments = ["-m", "r1zero.rewards.nursery", str(theirs.fileno()), str(memory_mib), place.kind, *place.folders]
         with theirs, contained.command(place, arguments) as (command, environment, descriptors):
             self.process = subprocess.Popen(
-                command,
+                command if self._group is None else self._group.entering(command),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -68,6 +69,8 @@ class Nursery:
             self.process.wait(timeout=5)
         self.process.kill()
         self.process.wait()
+        if self._group is not None:
+            self._group.remove()
 
     def _answer(self, seconds: float) -> dict[str, Any]:
         self._socket.settimeout(seconds)

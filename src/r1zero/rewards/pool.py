@@ -17,7 +17,7 @@ from typing import Any
 from r1zero.config import Rewards
 from r1zero.device import usable_cores
 from r1zero.rewards import contained, wire
-from r1zero.rewards.catalog import file_of, verifier
+from r1zero.rewards.catalog import file_of, foreign, verifier
 from r1zero.rewards.contained import Place
 from r1zero.rewards.foreman import Foreman, Job
 from r1zero.types import Problem, Score
@@ -90,12 +90,11 @@ class ScorerPool:
             return _TRUSTED
         if verifier(name).contains_itself:
             return _PLAIN
-        if not (file := file_of(name)):
-            if not verifier(name).foreign:
-                return self._own()
-            contained.refuse_uncontained([name], ())
-            return _FOREIGN
+        if not foreign(name):
+            return self._own()
         contained.refuse_uncontained([name], ())
+        if not (file := file_of(name)):
+            return _FOREIGN
         return Place("contained", (os.path.dirname(os.path.abspath(os.path.expanduser(file))),))
 
     @staticmethod

@@ -2,9 +2,9 @@
 /tmp, and hard limits on time, memory, processes and output. What it stops and what not: docs/code-reward.md.
 
 The container is bubblewrap's (namespaces, dropped capabilities, no_new_privs), the limits are the kernel's (rlimits,
-set by util-linux's prlimit inside the container) and a watch on the memory of all processes together; libseccomp, where
-it is installed, refuses system calls that no solution needs. Works as any user; root becomes a user without privileges,
-for whom the limit on processes counts.
+set by util-linux's prlimit inside the container), a control group where one can be made, and a watch on the memory of
+all processes together; libseccomp, where it is installed, refuses system calls that no solution needs. Works as any
+user; root becomes a user without privileges, for whom the limit on processes counts.
 """
 
 from __future__ import annotations
@@ -22,16 +22,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal
 
 import psutil
 
+from r1zero.rewards import cgroup
+
 Ending = Literal["exit", "timeout", "memory", "output"]
 
 NOBODY = 0x7FFE0000  # root's programs run as this uid plus the worker's process id: no file's owner, and counted alone
 _POLL_SECONDS = 0.1
+_MOST_ENTRIES = 20_000  # files of a program
+_OWN_PROCESSES, _OWN_MIB = 4, 32  # bubblewrap's
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")  # links into /usr, or folders of older systems
 _CONFIGURATION = ("/etc/ld.so.cache", "/etc/alternatives")  # of /etc only what finding programs and libraries needs
 # what no solution of an exercise needs: other processes' memory, mounts, new namespaces, the kernel's inner doors
@@ -84,10 +88,13 @@ def run(
         filter_ = stack.enter_context(in_memory(seccomp())) if seccomp() else None
         status_out, status_in = os.pipe()
         stack.callback(os.close, status_out)
-        arguments = _container(inputs, filter_, status_in, folders, limits)
+        contained = [*_container(inputs, filter_, status_in, folders, limits), *_limited(limits), *command]
+        group = cgroup.make(memory=_most(limits), processes=limits.processes + _OWN_PROCESSES)
+        if group is not None:
+            stack.callback(group.remove)
         try:
             process = subprocess.Popen(
-                [*arguments, *_limited(limits), *command],
+                contained if group is None else group.entering(contained),
                 stdin=stack.enter_context(in_memory(stdin)),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -98,6 +105,8 @@ def run(
             os.close(status_in)
         with process:
             outcome = _watched(process, limits)
+            if outcome.ending == "exit" and group is not None and group.exceeded():
+                outcome = replace(outcome, ending="memory")
         if outcome.ending == "exit" and b'"exit-code"' not in os.read(status_out, 1 << 16):
             message = outcome.stderr.decode(errors="replace").strip()
             raise SandboxUnavailable(f"bubblewrap cannot make a container here: {message}; see docs/code-reward.md")
@@ -114,9 +123,18 @@ def check() -> None:
 
 
 def layers() -> tuple[str, ...]:
-    """What stands between a program and this machine. Example: `("namespaces", "rlimits", "seccomp")`."""
+    """What stands between a program and this machine. Example: `("namespaces", "rlimits", "cgroup", "seccomp")`."""
     check()
-    return ("namespaces", "rlimits", "seccomp") if seccomp() else ("namespaces", "rlimits")
+    group = cgroup.make(memory=2**24, processes=1)
+    if group is not None:
+        group.remove()
+    found = {"cgroup": group is not None, "seccomp": bool(seccomp())}
+    return ("namespaces", "rlimits", *(name for name, there in found.items() if there))
+
+
+def _most(limits: Limits) -> int:
+    """Bytes of all memory together: the program's, its files', bubblewrap's."""
+    return (limits.memory_mib + 2 * limits.files_mib + _OWN_MIB) * 2**20
 
 
 def _container(
@@ -209,7 +227,7 @@ def _watched(process: subprocess.Popen[bytes], limits: Limits) -> Outcome:
                 ending = "timeout"
             elif now >= next_look:
                 next_look = now + _POLL_SECONDS
-                if _memory(process.pid) > limits.memory_mib * 2**20:
+                if _memory(process.pid) > limits.memory_mib * 2**20 or _entries(process.pid) > _MOST_ENTRIES:
                     ending = "memory"
     if ending == "exit":
         ending = _waited(process, start + limits.wall_seconds)
@@ -234,11 +252,27 @@ def _waited(process: subprocess.Popen[bytes], deadline: float) -> Ending:
 def _memory(pid: int) -> int:
     """Bytes of a process's descendants, shared pages divided among those who share them."""
     total = 0
-    with contextlib.suppress(psutil.Error):
-        for child in psutil.Process(pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                total += _size(child)
+    for child in _descendants(pid):
+        with contextlib.suppress(psutil.Error):
+            total += _size(child)
     return total
+
+
+def _entries(pid: int) -> int:
+    """Files and folders in a container's /tmp and /dev/shm: each takes the kernel about a kilobyte."""
+    for child in _descendants(pid):
+        with contextlib.suppress(OSError):
+            root = f"/proc/{child.pid}/root"
+            used = [os.statvfs(f"{root}{folder}") for folder in ("/tmp", "/dev/shm")]
+            if os.stat(root).st_dev != os.stat("/").st_dev:  # the container's, no longer this machine's
+                return sum(found.f_files - found.f_ffree for found in used)
+    return 0
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).children(recursive=True)
+    return []
 
 
 def _size(process: psutil.Process) -> int:
