@@ -241,8 +241,8 @@ HIDDEN = {  # memory that no process maps
 @pytest.mark.parametrize("filtered", [True, False], ids=["filtered", "without seccomp"])
 @pytest.mark.parametrize("name", HIDDEN)
 def test_memory_that_no_process_maps(name: str, filtered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Held for two seconds, or refused; the machine never has much less than before. Other programs use memory too: half
-    a gigabyte is theirs."""
+    """Held for two seconds, or refused; the machine never has much less than before. Other programs use memory too:
+    half a gigabyte is theirs."""
     if "cgroup" not in sandbox.layers():
         pytest.skip("no control group can be made here")
     if not filtered:
