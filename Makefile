@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-tiny test test-slow test-gpu check bench bench-gpu setup clean
+.PHONY: demo demo-tiny test test-slow test-portable test-gpu check bench bench-gpu setup clean
 
 setup: $(VENV)/.ready
 
@@ -25,6 +25,14 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
+
+# numbers hold on any processor: the numeric tests on other instruction sets and thread counts
+NUMERIC := tests/algorithms tests/engine tests/models tests/objectives tests/trainer tests/test_loop.py tests/test_algorithms.py
+test-portable: setup
+	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NUMERIC)
+	ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(NUMERIC)
+	ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NUMERIC)
+	ONEDNN_MAX_CPU_ISA=AVX512_CORE OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(NUMERIC)
 
 test-gpu: setup
 	$(BIN)/python -m pytest -m gpu
