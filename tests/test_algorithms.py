@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from r1zero.algorithms import ALGORITHMS
 from r1zero.algorithms.kl import adapted
 from r1zero.config import Recipe, load
 from r1zero.errors import UsageError
-from r1zero.types import Prompt
+from r1zero.types import Completion, Prompt, Sampling
 
 from . import float64
 from .recipes import TINY, r1zero, write_recipe
@@ -118,6 +118,29 @@ def test_dynamic_sampling_keeps_what_is_left_over(tmp_path: Path) -> None:
     differing = [group for group in sampled if int(group["answer"]) % 2 == 0]
     assert len(differing) == 4 * len(records) + records[-1]["groups/surplus"], "every differing group is used or waits"
     assert len({group["problem"] for group in sampled}) == len(sampled), "every round has prompts of its own"
+
+
+class UnevenAtFirst(Uneven):
+    """Answers of every kind to all problems from the second batch of prompts on."""
+
+    batches = 0
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, tuple[Completion, ...]]]:
+        type(self).batches += 1
+        return super().generate(prompts, sampling)
+
+    def answers(self, prompt: Prompt) -> Sequence[str]:
+        return super().answers(prompt) if type(self).batches < 2 else self.texts
+
+
+def test_groups_do_not_wait_for_ever(tmp_path: Path) -> None:
+    """Once all groups are kept, those left over are used up in one step, and the batch is of the newest policy."""
+    UnevenAtFirst.batches = 0
+    records = run(tmp_path, "algorithm.name=dapo", "algorithm.kl=null", "run.steps=5", engine=UnevenAtFirst)
+    assert max(record["groups/surplus"] for record in records) > 0
+    assert all(record["groups/kept"] == 4 for record in records)
+    assert [record["groups/carried"] for record in records[-2:]] == [0, 0]
+    assert [record["policy_lag"] for record in records[-2:]] == [0, 0]
 
 
 def test_dynamic_sampling_by_a_verifier(tmp_path: Path) -> None:
