@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -223,21 +220,12 @@ def test_adapters_without_all_their_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_same_adapters_are_the_same_bytes(tmp_path: Path) -> None:
-    """peft keeps its targets in a set, whose order a process's hash seed decides."""
-    code = (
-        "import sys\n"
-        "from tests.conftest import small_model\n"
-        "from r1zero.config import Lora\n"
-        "from r1zero.models import adapters\n"
-        "model = small_model()\n"
-        "adapters.attach(model, Lora(rank=4), base='base', seed=0)\n"
-        "trained = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}\n"
-        "from pathlib import Path\n"
-        "adapters.save(model, Path(sys.argv[1]), trained)\n"
-    )
-    root = Path(__file__).parents[2]
-    for seed in ("1", "2"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
-        subprocess.run([sys.executable, "-c", code, str(tmp_path / seed)], env=environment, cwd=root, check=True)
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+    """peft keeps its targets in a set, whose order a process's hash seed decides: every list is in order."""
+    model = small_model()
+    adapters.attach(model, Lora(rank=4), base="base", seed=0)
+    model.peft_config["default"].target_modules = {"up_proj", "q_proj", "k_proj", "down_proj", "gate_proj", "o_proj"}
+    adapters.save(model, tmp_path, {name: value for name, value in model.named_parameters() if value.requires_grad})
+    text = (tmp_path / "adapter_config.json").read_text()
+    settings = json.loads(text)
+    assert settings["target_modules"] == sorted(settings["target_modules"]) and len(settings["target_modules"]) == 6
+    assert text == json.dumps(settings, indent=2, sort_keys=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from r1zero.rewards.answers import final_text
@@ -19,17 +20,23 @@ _REPLACED: Mapping[str, Any] = {
 }
 
 
+@lru_cache(maxsize=256)
+def _scorer(task: str) -> Any:
+    """Making a task may read a dictionary; its scorer keeps nothing from one answer to the next."""
+    from reasoning_gym.factory import get_score_answer_fn
+
+    return _REPLACED.get(task) or get_score_answer_fn(task)
+
+
 def reasoning_gym(problem: Problem, text: str) -> Score:
     """The score that reasoning-gym's own task gives the final answer, between 0 and 1. The row comes from
     `reasoning-gym:TASK`, whose metadata names the task. An answer that the scorer would have run is `unverifiable`."""
-    from reasoning_gym.factory import get_score_answer_fn
-
     metadata = problem.extra.get("metadata")
     if not isinstance(metadata, dict) or "source_dataset" not in metadata:
         return Score(value=0.0, verdict="unverifiable", detail="the problem does not come from reasoning-gym:TASK")
     entry = {"question": problem.text, "answer": problem.answer, "metadata": metadata}
     task = str(metadata["source_dataset"])
-    scorer: Any = _REPLACED.get(task) or get_score_answer_fn(task)
+    scorer = _scorer(task)
     value, detail = 0.0, ""
     with without_evaluation("reasoning_gym") as guard:
         try:
