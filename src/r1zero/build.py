@@ -18,6 +18,7 @@ from r1zero.data.mixing import Mixture
 from r1zero.data.problems import Rejected, to_problems
 from r1zero.data.prompts import Renderer, renderer, to_prompts
 from r1zero.data.read import sources
+from r1zero.data.responses import response_text
 from r1zero.device import Device
 from r1zero.engine.base import RolloutEngine
 from r1zero.engine.native import NativeEngine
@@ -199,7 +200,7 @@ class Policy:
     sampling: Sampling
 
     def decode(self, token_ids: Any) -> str:
-        return self.tokenizer.decode(token_ids, skip_special_tokens=True)
+        return response_text(self.tokenizer, token_ids, self.sampling.stop_token_ids)
 
 
 def load_policy(recipe: config.Recipe, device: Device) -> Policy:

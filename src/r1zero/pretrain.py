@@ -10,7 +10,9 @@ from r1zero.checkpoint.folder import RunFolder
 from r1zero.config import Objective, PretrainRecipe, Source
 from r1zero.data.problems import Rejected
 from r1zero.data.read import sources
-from r1zero.data.tokens import Placed
+from r1zero.data.read.cells import BadRow, half_character
+from r1zero.data.read.rows import Row
+from r1zero.data.tokens import Place, Placed
 from r1zero.data.training_set import Limit, TrainingSet
 from r1zero.device import Device
 from r1zero.errors import UsageError
@@ -52,28 +54,36 @@ def pretrain(recipe: PretrainRecipe, device: Device, folder: RunFolder, stop: St
         tune.train(parts, session)
 
 
-def read_documents(recipe: PretrainRecipe) -> tuple[list[tuple[int, str]], list[Rejected]]:
-    """(line, text) of every document, and the rows without one."""
+def read_documents(recipe: PretrainRecipe) -> tuple[list[tuple[Place, str]], list[Rejected]]:
+    """Every document and where it is, and the rows without one."""
     source = Source(path=recipe.data.path, options=recipe.data.options)
     documents, rejected = [], []
     for row in sources.read(source):
-        text = row.columns.get("text")
-        if isinstance(text, str) and text:
-            documents.append((row.where, text))
-        else:
-            rejected.append(
-                Rejected(source.path, row.where, row.error or "column 'text' is missing or empty", row.columns)
-            )
+        try:
+            documents.append((Place(row.where, row.file), _document(row)))
+        except BadRow as bad:
+            rejected.append(Rejected(row.file or source.path, row.where, str(bad), row.columns))
     if not documents:
         raise UsageError(f"data.path = '{source.path}': the corpus is empty")
     return documents, rejected
 
 
-def encode(documents: list[tuple[int, str]], tokenizer: object) -> list[Placed]:
+def _document(row: Row) -> str:
+    if row.error:
+        raise BadRow(row.error)
+    text = row.columns.get("text")
+    if not isinstance(text, str) or not text:
+        raise BadRow("column 'text' is missing or empty")
+    if half := half_character(text):
+        raise BadRow(f"the text contains half a character: {half}")
+    return text
+
+
+def encode(documents: list[tuple[Place, str]], tokenizer: object) -> list[Placed]:
     """Documents between end tokens. All share the first one as their prompt, so a pack computes it once."""
     end = tokenizer.eos_token_id  # pyright: ignore[reportAttributeAccessIssue]
     encoded = tokenizer([text for _, text in documents], add_special_tokens=False)["input_ids"]  # pyright: ignore
     return [
-        (line, {"input_ids": np.array([end, *ids, end], dtype=np.int32)})
-        for (line, _), ids in zip(documents, encoded, strict=True)
+        (place, {"input_ids": np.array([end, *ids, end], dtype=np.int32)})
+        for (place, _), ids in zip(documents, encoded, strict=True)
     ]

@@ -14,6 +14,7 @@ from r1zero import config, objectives, seeds
 from r1zero.checkpoint.folder import RunFolder
 from r1zero.data.chats import stop_strings
 from r1zero.data.judged import can_pad, last_token
+from r1zero.data.responses import response_text
 from r1zero.data.tokens import Reading, read_fields
 from r1zero.data.training_set import Limit, TrainingSet
 from r1zero.device import Device
@@ -221,7 +222,7 @@ def student(recipe: config.TuningRecipe, model: Any, tokenizer: Any) -> Student:
     return Student(
         engine=engine,
         sampling=sampling,
-        decode=partial(tokenizer.decode, skip_special_tokens=True),
+        decode=partial(response_text, tokenizer, stop_token_ids=sampling.stop_token_ids),
     )
 
 

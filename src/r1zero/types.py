@@ -34,7 +34,8 @@ class Problem:
     """A question with a reference answer. Example: `Problem(id="gsm8k:7", question="...", answer="42",
     source="gsm8k.jsonl", line=7)`.
 
-    A chat is a question too: the turns up to and including the user's last one.
+    A chat is a question too: the turns up to and including the user's last one. `source` is what the recipe names,
+    `file` the one that the row came from, if it came from a file.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Problem:
     answer: str
     source: str
     line: int = 0
+    file: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -160,6 +160,8 @@ def test_messages_are_text(tokenizer: Any, tmp_path: Path) -> None:
     source = Source(path=str(write_jsonl(tmp_path / "rows.jsonl", rows)))
     problems, rejected = to_problems(sources.read(source), source)
     assert len(problems) == 1
-    assert {row.reason for row in rejected} == {"column 'question' has a chat message whose role or content is no text"}
+    assert [row.reason for row in rejected] == [
+        f"column 'question', message 1: the content is {kind}, not text" for kind in ("int", "null")
+    ]
     with pytest.raises(UsageError):
         to_prompts([problem(INJECTION)], Data(path="x", template="plain", max_prompt_tokens=9), tokenizer, None)  # type: ignore[arg-type]

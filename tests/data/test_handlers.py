@@ -249,7 +249,7 @@ BAD = {
     "empty answer": ({"instruction": "q", "output": " "}, "column 'output' is empty"),
     "empty question": ({"instruction": "", "output": "a"}, "column 'instruction' is empty"),
     "no text": ({"instruction": "q", "output": True}, "column 'output' must be text or a number, found bool"),
-    "null": ({"instruction": "q", "output": None}, "column 'output' must be text or a number, found NoneType"),
+    "null": ({"instruction": "q", "output": None}, "column 'output' must be text or a number, found null"),
     "many": ({"instruction": "q", "output": ["a", "b", "c"]}, "column 'output' holds 3 answers; one is needed"),
     "dict": ({"instruction": "q", "output": {"a": 1}}, "column 'output' is a dict without ground_truth"),
     "chat": (

@@ -165,7 +165,10 @@ def test_bad_rows_are_set_aside_with_file_line_and_reason(tmp_path: Path) -> Non
 def test_bad_cells_of_a_csv(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_bytes(b"text\ngood\n\xff\xfe\nmore,cells\nlast\n")
     run(tmp_path, input=str(tmp_path / "in.csv"), max_bad_fraction=0.5, **TEXT)
-    assert quarantined(tmp_path) == {3: "not valid UTF-8", 4: "has more than the 1 cells of the header"}
+    assert quarantined(tmp_path) == {
+        3: "not valid UTF-8; save the file as UTF-8",
+        4: "has more than the 1 cells of the header",
+    }
     assert texts(tmp_path, "text", "") == ["good", "last"]
 
 

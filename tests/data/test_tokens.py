@@ -93,7 +93,7 @@ def test_a_template_that_forgets_thoughts(tmp_path: Path) -> None:
     talk = [dict(turn) for turn in TALK]
     talk[2]["content"] = "one and one</think>2"
     placed, rejected = read(tmp_path, [{"messages": talk}, {"messages": TALK}], chat_template=FORGETS)
-    assert [line for line, _ in placed] == [2]
+    assert [place.line for place, _ in placed] == [2]
     assert rejected == [
         "1: the chat template shows an earlier answer otherwise once the chat goes on; set objective.learn: last_answer"
     ]
@@ -145,7 +145,7 @@ def test_bad_rows_say_why(tmp_path: Path) -> None:
         {"messages": TALK},
     ]
     placed, rejected = read(tmp_path, rows)
-    assert [line for line, _ in placed] == [5]
+    assert [place.line for place, _ in placed] == [5]
     assert [reason.split(":")[0] for reason in rejected] == ["1", "2", "3", "4"]
     assert "does not end with an assistant's turn" in rejected[0] and "not valid JSON" in rejected[1]
     assert rejected[2:] == [

@@ -212,7 +212,7 @@ class RunFolder:
         if not rejected:
             return
         self.path.mkdir(parents=True, exist_ok=True)
-        with self.quarantine.open("a", encoding="utf-8") as out:
+        with self.quarantine.open("a", encoding="utf-8", errors="backslashreplace") as out:
             for row in rejected:
                 entry = {"source": row.source, "line": row.line, "reason": row.reason, "row": row.columns}
                 out.write(json.dumps(entry, ensure_ascii=False, default=str) + "\n")

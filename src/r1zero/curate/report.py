@@ -276,7 +276,7 @@ def _row(problem: Problem) -> dict[str, Any]:
 
 
 def _write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8") as out:
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as out:
         for record in records:
             out.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
 

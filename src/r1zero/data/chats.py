@@ -12,7 +12,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from r1zero.data.chat.formats import EOS, Piece, Turn, format_names, load_format
-from r1zero.data.chat.templates import Template, load_template, template_names
+from r1zero.data.chat.templates import Template, apply_template, load_template, template_names
 from r1zero.data.control import control_tokens
 from r1zero.data.encode import Encoder
 from r1zero.data.handlers import Chat
@@ -61,10 +61,9 @@ class TokenizerChat:
         """The text up to the last answer, and the text of that answer."""
         listed = json.loads(tools) if tools else None
         turns = [*([Message("system", system)] if system else []), *dialogue]
-        chat = [{"role": _ROLES.get(turn.role, turn.role), "content": turn.content} for turn in turns]
-        show = self.tokenizer.apply_chat_template
-        given = show(chat[:-1], tools=listed, tokenize=False, add_generation_prompt=True)
-        whole = show(chat, tools=listed, tokenize=False, add_generation_prompt=False)
+        chat = [Message(_ROLES.get(turn.role, turn.role), turn.content) for turn in turns]
+        given = apply_template(self.tokenizer, chat[:-1], tools=listed, add_generation_prompt=True)
+        whole = apply_template(self.tokenizer, chat, tools=listed, add_generation_prompt=False)
         if not whole.startswith(given):
             raise BadRow("the chat template begins this answer otherwise than it asks for one")
         return given, whole.removeprefix(given)

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from r1zero.data.chat.formats import BOS, EOS, Piece
 from r1zero.data.control import ControlTokens
 from r1zero.data.handlers import IGNORED, MASK, Fields, Handler, Span
-from r1zero.data.read.cells import BadRow
+from r1zero.data.read.cells import BadRow, half_character, optional
 from r1zero.data.read.rows import Row
 
 _CACHED_PIECES = 4096
@@ -159,20 +159,13 @@ def _plan(row: Row, handler: Handler, encoder: Encoder, reads: Sequence[str]) ->
         raise BadRow(row.error)
     spans = handler.spans(row.columns)
     for name in reads:
-        encoder.refuse_control(row.columns.get(name))
+        encoder.refuse_control(optional(row.columns, name))
     for piece in (piece for span in spans for piece in span if isinstance(piece, str)):
         if "\0" in piece:
             raise BadRow("the text contains a NUL byte")
-        if not piece.isascii():
-            _check_unicode(piece)
+        if not piece.isascii() and (half := half_character(piece)):
+            raise BadRow(f"the text contains half a character: {half}")
     return spans
-
-
-def _check_unicode(text: str) -> None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise BadRow(f"the text contains half a character: {error.object[error.start]!a}") from None
 
 
 def _column(parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from r1zero.data.chat.templates import apply_template
 from r1zero.types import Message
 
 
@@ -12,10 +13,8 @@ def judged_ids(tokenizer: Any, turns: Sequence[Message], text: str | None) -> li
     """The tokens of a chat and the response to it; `text` None is the chat up to the response. `tokenizer` is a
     transformers one; without a chat template the turns are put one below the other."""
     if tokenizer.chat_template:
-        chat = [{"role": turn.role, "content": turn.content} for turn in turns]
-        if text is not None:
-            chat.append({"role": "assistant", "content": text})
-        rendered = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=text is None)
+        chat = [*turns, *([] if text is None else [Message("assistant", text)])]
+        rendered = apply_template(tokenizer, chat, add_generation_prompt=text is None)
         return list(tokenizer(rendered, add_special_tokens=False)["input_ids"])
     asked = "\n".join(turn.content for turn in turns)
     if text is not None:

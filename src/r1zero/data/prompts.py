@@ -10,8 +10,9 @@ import numpy as np
 
 from r1zero.config import Data
 from r1zero.data.chat.formats import ChatFormat, Special, format_names, load_format
-from r1zero.data.chat.templates import load_template, render_chat, template_names
-from r1zero.data.control import ControlTokens
+from r1zero.data.chat.opening import begun, opened_thought
+from r1zero.data.chat.templates import apply_template, load_template, render_chat, template_names
+from r1zero.data.control import ControlTokens, control_tokens
 from r1zero.data.problems import Rejected
 from r1zero.data.read.cells import BadRow
 from r1zero.errors import UsageError
@@ -31,14 +32,25 @@ class Renderer:
 def renderer(data: Data, tokenizer: Any) -> Renderer:
     """What `data.template` means for this tokenizer."""
     if data.template == "chat":
-        return Renderer(lambda turns: render_chat(tokenizer, turns), "", ())
+        return _by_tokenizer(tokenizer)
     if data.templates_file.endswith(".json"):
         return _by_format(load_format(data.template, data.templates_file), tokenizer)
     if data.template not in template_names(data.templates_file) and data.template in format_names():
         return _by_format(load_format(data.template), tokenizer)
     template = load_template(data.template, data.templates_file)
     bos = tokenizer.bos_token or ""
-    return Renderer(lambda turns: template.render(turns, bos), template.prefill, template.stop)
+    prefill = opened_thought(template.generation) + template.prefill
+    return Renderer(lambda turns: template.render(turns, bos), prefill, template.stop)
+
+
+def _by_tokenizer(tokenizer: Any) -> Renderer:
+    """The tokenizer's own chat template."""
+
+    def render(turns: Sequence[Message], generation: bool) -> str:
+        return apply_template(tokenizer, turns, add_generation_prompt=generation)
+
+    prefill = begun(render, control_tokens(tokenizer)) if tokenizer.chat_template else ""
+    return Renderer(lambda turns: render_chat(tokenizer, turns), prefill, ())
 
 
 def _by_format(format_: ChatFormat, tokenizer: Any) -> Renderer:
@@ -56,7 +68,8 @@ def _by_format(format_: ChatFormat, tokenizer: Any) -> Renderer:
         pieces = format_.prompt([*dialogue, Message("assistant", "")], system)
         return "".join((names[piece.role] or "") if isinstance(piece, Special) else piece for piece in pieces)
 
-    return Renderer(render, "", format_.stop)
+    prompt = render([Message("user", "")])
+    return Renderer(render, opened_thought(prompt), format_.stop)
 
 
 def to_prompts(

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Literal, TypeAlias
+from itertools import groupby, islice
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -25,13 +25,22 @@ from r1zero.data.indexed import IndexedDataset
 from r1zero.data.judged import judged_ids, judged_steps, last_token
 from r1zero.data.problems import Rejected
 from r1zero.data.read import sources
-from r1zero.data.read.cells import BadRow, column, filled, text
+from r1zero.data.read.cells import BadRow, column, filled, half_character, text
 from r1zero.data.read.rows import Row
 from r1zero.errors import UsageError, suggest
 from r1zero.types import Message
 
 Kind: TypeAlias = Literal["answers", "pairs", "judged_pairs", "judged_steps", "text"]
-Placed: TypeAlias = tuple[int, Fields]  # line or index of a row, and its fields
+
+
+class Place(NamedTuple):
+    """Where a row is: its line or index, and the file if its source has several."""
+
+    line: int
+    file: str = ""
+
+
+Placed: TypeAlias = tuple[Place, Fields]
 
 _LAYOUTS: dict[Kind, tuple[str, ...]] = {
     "answers": (*dialogues.LAYOUTS, "prepared"),
@@ -88,10 +97,12 @@ def _raw(rows: config.Rows, reading: Reading) -> tuple[list[Placed], list[Reject
     handler, encoder_ = _handler(rows, reading)
     placed: list[Placed] = []
     rejected: list[Rejected] = []
-    while part := list(islice(raw, 1000)):
-        encoded = encode_rows(part, handler, encoder_, None)
-        placed += zip(encoded.where.tolist(), map(_trainable, fields_of(encoded)), strict=True)
-        rejected += [Rejected(rows.path, bad.where, bad.reason, bad.columns) for bad in encoded.rejected]
+    for file, of_file in groupby(raw, lambda row: row.file):
+        while part := list(islice(of_file, 1000)):
+            encoded = encode_rows(part, handler, encoder_, None)
+            places = [Place(line, file) for line in encoded.where.tolist()]
+            placed += zip(places, map(_trainable, fields_of(encoded)), strict=True)
+            rejected += [Rejected(file or rows.path, bad.where, bad.reason, bad.columns) for bad in encoded.rejected]
     return placed, rejected
 
 
@@ -127,9 +138,11 @@ def _each(raw: Iterator[Row], rows: config.Rows, make: Maker) -> tuple[list[Plac
         try:
             if row.error:
                 raise BadRow(row.error)
-            placed.append((row.where, make(row.columns)))
+            if half := half_character(row.columns):
+                raise BadRow(f"the text contains half a character: {half}")
+            placed.append((Place(row.where, row.file), make(row.columns)))
         except BadRow as bad:
-            rejected.append(Rejected(rows.path, row.where, str(bad), row.columns))
+            rejected.append(Rejected(row.file or rows.path, row.where, str(bad), row.columns))
     return placed, rejected
 
 
@@ -210,7 +223,7 @@ class _Indexed(Sequence[Placed]):
     def __getitem__(self, index: int) -> Placed:  # pyright: ignore[reportIncompatibleMethodOverride]
         if index >= self.size:
             raise IndexError(index)
-        return index + 1, self.convert({name: ids[index] for name, ids in self.fields.items()})
+        return Place(index + 1), self.convert({name: ids[index] for name, ids in self.fields.items()})
 
 
 def _prepared(rows: config.Rows, reading: Reading) -> tuple[Sequence[Placed], list[Rejected]]:

@@ -12,7 +12,7 @@ import numpy as np
 from r1zero.data.handlers import Fields
 from r1zero.data.problems import Rejected
 from r1zero.data.read.cells import BadRow
-from r1zero.data.tokens import Placed
+from r1zero.data.tokens import Place, Placed
 from r1zero.types import Sample
 
 ToSamples = Callable[[Fields], tuple[Sample, ...]]
@@ -57,9 +57,9 @@ class TrainingSet:
         found = cls(rows, to_samples, limit)
         total = hashlib.sha256()
         for number in range(len(rows)):
-            where, fields = number + 1, Fields()
+            place, fields = Place(number + 1), Fields()
             try:
-                where, fields = rows[number]
+                place, fields = rows[number]
                 for piece, part in enumerate(pieces(fields, limit)):
                     for sample in found.to_samples(part):
                         for values in (sample.prompt_ids, sample.response_ids, sample.mask):
@@ -67,7 +67,7 @@ class TrainingSet:
                     found.places.append((number, piece))
                 found.cut += limit.too_long == "cut" and _longest(fields) > limit.tokens
             except BadRow as bad:
-                found.rejected.append(Rejected(source, where, str(bad), _shown(fields, decode)))
+                found.rejected.append(Rejected(place.file or source, place.line, str(bad), _shown(fields, decode)))
         found.fingerprint = total.hexdigest()
         return found
 

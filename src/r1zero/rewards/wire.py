@@ -20,6 +20,7 @@ def problem_fields(problem: Problem) -> dict[str, Any]:
         "answer": problem.answer,
         "source": problem.source,
         "line": problem.line,
+        "file": problem.file,
         "extra": dict(problem.extra),
     }
 

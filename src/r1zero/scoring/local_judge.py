@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from r1zero import config
+from r1zero.data.chat.templates import render_chat
 from r1zero.data.control import ControlTokens
+from r1zero.data.responses import response_text
 from r1zero.device import Device
 from r1zero.engine.base import RolloutEngine
 from r1zero.engine.native import NativeEngine
 from r1zero.models.load import load_model, stop_token_ids
 from r1zero.scoring.judge import Ask
-from r1zero.types import Problem, Prompt, Sampling
+from r1zero.types import Message, Problem, Prompt, Sampling
 
 
 def local_model(settings: config.Judge, device: Device) -> Ask:
@@ -32,15 +34,14 @@ def through_engine(engine: RolloutEngine, tokenizer: Any, max_new_tokens: int, s
     def ask(questions: Sequence[str]) -> list[str | Exception]:
         prompts = [_prompt(tokenizer, control.remove(asked)) for asked in questions]
         done = {index: completions[0] for index, completions in engine.generate(prompts, sampling)}
-        return [tokenizer.decode(done[index].token_ids, skip_special_tokens=True) for index in range(len(prompts))]
+        return [response_text(tokenizer, done[index].token_ids, stops) for index in range(len(prompts))]
 
     return ask
 
 
 def _prompt(tokenizer: Any, asked: str) -> Prompt:
     if tokenizer.chat_template:
-        chat = [{"role": "user", "content": asked}]
-        text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        text = render_chat(tokenizer, [Message("user", asked)])
     else:
         text = asked + "\nComparison:"
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from r1zero.data.read.cells import BadRow, column, filled, messages, text
+from r1zero.data.read.cells import BadRow, chat_text, column, content, filled, messages, optional, text
 from r1zero.errors import UsageError, suggest
 from r1zero.types import Message
 
@@ -75,7 +75,7 @@ def resolve_names(defaults: Names, given: Mapping[str, Any] | None, key: str = "
 def alpaca(columns: Columns, names: Names, pairwise: bool) -> Dialogue:
     """Instruction, input and output; earlier turns in history. An instruction that is a chat keeps its turns."""
     history = tuple(_history(columns, names["history"]))
-    question = column(columns, names["prompt"])
+    question = chat_text(column(columns, names["prompt"]))
     system = _optional(columns, names, "system")
     if isinstance(question, list):
         turns = messages(question, names["prompt"])
@@ -94,7 +94,7 @@ def alpaca(columns: Columns, names: Names, pairwise: bool) -> Dialogue:
 
 def sharegpt(columns: Columns, names: Names, pairwise: bool) -> Dialogue:
     """A list of turns with a role and a text each; user (or observation) and assistant (or function call) alternate."""
-    turns = column(columns, names["messages"])
+    turns = chat_text(column(columns, names["messages"]))
     if not isinstance(turns, Sequence) or isinstance(turns, str):
         raise BadRow(f"column '{names['messages']}' must be a list of turns, found {type(turns).__name__}")
     chat = [_turn(turn, names) for turn in turns]
@@ -130,10 +130,8 @@ def _turn(turn: Any, names: Names) -> Message:
         raise BadRow(f"a turn has the unknown role '{found}'{suggest(found, map(str, roles))}")
     if calls := turn.get("tool_calls"):
         return Message("function", _thought(turn) + json.dumps(_calls(calls), ensure_ascii=False))
-    content = turn.get(names["content_tag"])
-    if role == "system":
-        return Message(role, text(content, names["content_tag"]))
-    return Message(role, _thought(turn) + filled(content, names["content_tag"]))
+    said = content(turn.get(names["content_tag"]), names["content_tag"])
+    return Message(role, said if role == "system" else _thought(turn) + filled(said, names["content_tag"]))
 
 
 def _thought(turn: Mapping[str, Any]) -> str:
@@ -188,11 +186,11 @@ def _pick(value: Any, name: str, place: int | None) -> str:
 
 
 def _history(columns: Columns, name: str | None) -> list[Message]:
-    if not name or not columns.get(name):
+    if not name or not (found := optional(columns, name)):
         return []
     try:
-        pairs = [(pair[0], pair[1]) for pair in columns[name] if len(pair) == 2]
-        whole = len(pairs) == len(columns[name])
+        pairs = [(pair[0], pair[1]) for pair in found if len(pair) == 2]
+        whole = len(pairs) == len(found)
     except (TypeError, KeyError):
         whole, pairs = False, []
     if not whole:
@@ -209,14 +207,14 @@ def _optional(columns: Columns, names: Names, key: str) -> str:
     name = names[key]
     if not name:
         return ""
-    value = column(columns, name) if key in names["mapped"] else columns.get(name)
+    value = column(columns, name) if key in names["mapped"] else optional(columns, name)
     return text(value, name) if value is not None else ""
 
 
 def _optional_json(columns: Columns, names: Names) -> str:
     if not names["tools"]:
         return ""
-    value = columns.get(names["tools"])
+    value = optional(columns, names["tools"])
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) if value else ""
 
 

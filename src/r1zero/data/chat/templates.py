@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import yaml
+from jinja2.exceptions import TemplateError
 
 from r1zero.data.chat.formats import check_stop, format_names
+from r1zero.data.read.cells import BadRow
 from r1zero.errors import UsageError, suggest
 from r1zero.types import Message
 
@@ -49,17 +51,25 @@ class ChatTokenizer(Protocol):
     chat_template: str | None
     bos_token: str | None
 
-    def apply_chat_template(
-        self, conversation: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool
-    ) -> str: ...
+    def apply_chat_template(self, conversation: list[dict[str, str]], *, tokenize: bool, **settings: Any) -> str: ...
 
 
 def render_chat(tokenizer: ChatTokenizer, turns: Sequence[Message]) -> str:
     """The prompt's text by the tokenizer's own chat template."""
     if not tokenizer.chat_template:
         raise UsageError("data.template = 'chat': this model's tokenizer has no chat template; choose another template")
+    return apply_template(tokenizer, turns, add_generation_prompt=True)
+
+
+def apply_template(tokenizer: Any, turns: Sequence[Message], **settings: Any) -> str:
+    """What the tokenizer's own template makes of a chat. Raises BadRow, with the template's words, for a chat that it
+    refuses."""
     conversation = [{"role": turn.role, "content": turn.content} for turn in turns]
-    return tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+    try:
+        return tokenizer.apply_chat_template(conversation, tokenize=False, **settings)
+    except (TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise BadRow(f"the chat template refuses the chat: {said}"[:300]) from None
 
 
 def template_names(extra_file: str = "") -> list[str]:

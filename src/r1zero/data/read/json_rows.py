@@ -38,7 +38,8 @@ def parse(number: int, line: bytes) -> Row | None:
     try:
         value = _DECODER.decode(line.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        return Row(number, {"line": line[:200].decode("utf-8", "replace")}, f"not valid JSON: {error}")
+        remedy = "; save the file as UTF-8" if isinstance(error, UnicodeDecodeError) else ""
+        return Row(number, {"line": line[:200].decode("utf-8", "replace")}, f"not valid JSON: {error}{remedy}")
     return as_row(number, value)
 
 

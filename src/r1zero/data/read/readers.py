@@ -46,8 +46,21 @@ class Table:
         import pyarrow
 
         with pyarrow.ipc.open_stream(self.stream) as reader:
-            for index, columns in enumerate(reader.read_next_batch().to_pylist(), start=self.first):
+            batch = reader.read_next_batch()
+            try:
+                found = batch.to_pylist()
+            except UnicodeDecodeError:  # Arrow does not check what a writer calls text
+                yield from (_alone(batch.slice(place, 1), self.first + place) for place in range(batch.num_rows))
+                return
+            for index, columns in enumerate(found, start=self.first):
                 yield Row(index, columns)
+
+
+def _alone(batch: Any, index: int) -> Row:
+    try:
+        return Row(index, batch.to_pylist()[0])
+    except UnicodeDecodeError as error:
+        return Row(index, {}, f"not valid UTF-8: {error}")
 
 
 def file_chunks(file: Path) -> Iterator[Chunk]:
@@ -56,21 +69,26 @@ def file_chunks(file: Path) -> Iterator[Chunk]:
         raise UsageError(f"path = '{file}': no such file")
     if file.suffix not in READERS:
         raise UsageError(f"path = '{file}': unknown file type '{file.suffix}'; use one of {', '.join(READERS)}")
+    if file.suffix not in _BINARY:
+        _check_encoding(file)
     return READERS[file.suffix](file)
 
 
-def folder_files(folder: Path) -> list[Path]:
-    """The data files of a folder, by name: those of its most frequent type. Raises UsageError where there are none."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and not _hidden(file, folder))
-    counts = {suffix: sum(file.suffix == suffix for file in files) for suffix in READERS}
-    best = max(counts, key=lambda suffix: counts[suffix])
-    if not counts[best]:
-        raise UsageError(f"path = '{folder}': the folder holds no data files; use one of {', '.join(READERS)}")
-    return [file for file in files if file.suffix == best]
-
-
-def _hidden(file: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(folder).parts)
+def _check_encoding(file: Path) -> None:
+    """Raises UsageError for text that no line of could be read."""
+    with file.open("rb") as stream:
+        start = stream.read(1 << 16)
+    utf16 = start.startswith((b"\xff\xfe", b"\xfe\xff")) or start.count(b"\0") > len(start) // 4
+    if utf16:
+        raise UsageError(f"path = '{file}': is UTF-16 or UTF-32 text; save it as UTF-8")
+    if b"\r" in start and b"\n" not in start and file.suffix != ".csv":
+        raise UsageError(f"path = '{file}': its lines end with CR alone; save it with LF or CR LF")
+    header, line_end, _ = start.partition(b"\n")
+    if file.suffix == ".csv" and line_end:
+        try:
+            header.decode("utf-8")
+        except UnicodeDecodeError:
+            raise UsageError(f"path = '{file}': the names of the columns are not UTF-8; save it as UTF-8") from None
 
 
 def _lines(file: Path, plain: bool) -> Iterator[Chunk]:
@@ -137,7 +155,8 @@ def _text_row(number: int, line: bytes) -> Row | None:
     try:
         text = line.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
-        return Row(number, {"line": line[:200].decode("utf-8", "replace")}, f"not valid UTF-8: {error}")
+        reason = f"not valid UTF-8: {error}; save the file as UTF-8"
+        return Row(number, {"line": line[:200].decode("utf-8", "replace")}, reason)
     return Row(number, {"text": text}) if text.strip() else None
 
 
@@ -190,7 +209,7 @@ def _csv_rows(reader: csv.DictReader[str]) -> Iterator[Row]:
         if None in columns:
             yield Row(reader.line_num, {}, f"has more than the {len(reader.fieldnames or ())} cells of the header")
         elif any(_undecoded(cell) for cell in columns.values()):
-            yield Row(reader.line_num, {}, "not valid UTF-8")
+            yield Row(reader.line_num, {}, "not valid UTF-8; save the file as UTF-8")
         else:
             yield Row(reader.line_num, columns)
 
@@ -246,6 +265,7 @@ def _stream(batch: Any) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
+_BINARY = (".parquet", ".arrow")
 READERS: dict[str, Callable[[Path], Iterator[Chunk]]] = {
     ".jsonl": _jsonl,
     ".json": _json,

@@ -18,11 +18,13 @@ MAX_ROW_BYTES = 8 << 20  # a longer line is no row of text but a file that lost 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One raw row. `where` is its line in a file or its index; `error` says why it could not be read at all."""
+    """One raw row. `where` is its line in `file` or its index; `error` says why it could not be read at all. A row that
+    comes from elsewhere has no file."""
 
     where: int
     columns: Mapping[str, Any]
     error: str = ""
+    file: str = ""
 
 
 class Chunk(Protocol):

@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from r1zero.config import Source
 from r1zero.data.read.arithmetic import TASKS
-from r1zero.data.read.readers import READERS, file_chunks, folder_files
+from r1zero.data.read.folders import folder_files
+from r1zero.data.read.readers import READERS, file_chunks
 from r1zero.data.read.rows import Chunk, Row, in_chunks
 from r1zero.errors import UsageError, suggest
 
 
 def read(source: Source) -> Iterator[Row]:
     """All rows of a source, at most `source.limit`. Raises UsageError for a path that leads nowhere."""
-    rows = (row for chunk in chunks(source) for row in chunk.rows())
+    rows = (row if chunk.source == source.path else replace(row, file=chunk.source) for chunk, row in _rows(source))
     return islice(rows, source.limit) if source.limit else rows
+
+
+def _rows(source: Source) -> Iterator[tuple[Chunk, Row]]:
+    for chunk in chunks(source):
+        for row in chunk.rows():
+            yield chunk, row
 
 
 def chunks(source: Source) -> Iterator[Chunk]:
     """The same rows in chunks that need not be parsed here; `source.limit` is not applied. Raises UsageError."""
     path = source.path
     if path.startswith("reasoning-gym:"):
+        _refuse_parts(source, "a task of reasoning-gym has no splits; tell them apart by options: {seed: ...}")
         return in_chunks(path, _reasoning_gym(path.removeprefix("reasoning-gym:"), source))
     if path.startswith("r1zero:"):
         return in_chunks(path, _generated(path.removeprefix("r1zero:"), source))
     if path.startswith("modelscope:"):
-        return _folder(_modelscope(path.removeprefix("modelscope:")))
+        return _folder(source, _modelscope(path.removeprefix("modelscope:")))
     file = Path(path).expanduser()
     if file.is_dir():
-        return _folder(file)
+        return _folder(source, file)
     if file.suffix in READERS or file.exists() or path.startswith((".", "/", "~")):
+        _refuse_parts(source, "a file has no splits; name the file of this one, or the folder of all of them")
         return file_chunks(file)
     return in_chunks(path, _hub(source))
 
@@ -40,13 +50,21 @@ def files(source: Source) -> list[Path]:
     """The local files that a source reads, in order; none for a generated or remote one."""
     file = Path(source.path).expanduser()
     if file.is_dir():
-        return folder_files(file)
+        return folder_files(file, source.split, source.subset)
     return [file] if file.is_file() else []
 
 
-def _folder(folder: Path) -> Iterator[Chunk]:
-    for file in folder_files(folder):
+def _folder(source: Source, folder: Path) -> Iterator[Chunk]:
+    for file in folder_files(folder, source.split, source.subset):
         yield from file_chunks(file)
+
+
+def _refuse_parts(source: Source, why: str) -> None:
+    """A part that is asked for and not looked for would be training on the test set."""
+    if source.split != Source.model_fields["split"].default:
+        raise UsageError(f"split = '{source.split}': {source.path}: {why}")
+    if source.subset:
+        raise UsageError(f"subset = '{source.subset}': {source.path}: {why.replace('splits', 'subsets')}")
 
 
 def _modelscope(dataset: str) -> Path:

@@ -1,0 +1,67 @@
+"""Which files of a folder are a split: as the Hugging Face hub says it of the same folder."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from r1zero.data.read.readers import READERS
+from r1zero.errors import UsageError, suggest
+from r1zero.log import log
+
+_SAVED, _SAVED_SPLITS = "state.json", "dataset_dict.json"  # of `Dataset.save_to_disk`
+
+
+def folder_files(folder: Path, split: str, subset: str) -> list[Path]:
+    """The data files of a split, in the hub's order: what the folder's README.md says, else what names say (`train`,
+    `test`, ...), else all files of the most frequent type are `train`. Raises UsageError for a split or subset that is
+    not there, and for a folder without data."""
+    folder = folder.resolve()
+    splits = _saved(folder, subset) or _splits(folder, subset)
+    if split not in splits:
+        raise UsageError(f"split = '{split}': {folder} has none of this name{suggest(split, splits)}")
+    files = [Path(file) for file in splits[split]]
+    if other := next((file for file in files if file.suffix not in READERS), None):
+        raise UsageError(f"path = '{folder}': {other.name} is of no known file type; use one of {', '.join(READERS)}")
+    others = {name: len(found) for name, found in splits.items() if name != split}
+    if others:
+        left = ", ".join(f"{count} of '{name}'" for name, count in others.items())
+        log.info(f"{folder}: reads the split '{split}', {len(files)} files; not read: {left}")
+    return files
+
+
+def _saved(folder: Path, subset: str) -> dict[str, list[str]]:
+    """Of a folder that `datasets` wrote by `save_to_disk`; nothing for any other one."""
+    names = [""]
+    if (folder / _SAVED_SPLITS).is_file():
+        names = json.loads((folder / _SAVED_SPLITS).read_text(encoding="utf-8"))["splits"]
+    elif not (folder / _SAVED).is_file():
+        return {}
+    if subset:
+        raise UsageError(f"subset = '{subset}': {folder}: a data set that was saved to disk has no subsets")
+    parts = {name or "train": folder / name for name in names}
+    return {name: _saved_files(part) for name, part in parts.items()}
+
+
+def _saved_files(folder: Path) -> list[str]:
+    state = json.loads((folder / _SAVED).read_text(encoding="utf-8"))
+    return [str(folder / file["filename"]) for file in state["_data_files"]]
+
+
+def _splits(folder: Path, subset: str) -> Mapping[str, Sequence[str]]:
+    import datasets
+    from datasets.data_files import EmptyDatasetError
+    from datasets.exceptions import DataFilesNotFoundError, DatasetsError
+
+    try:
+        with tempfile.TemporaryDirectory() as cache:  # it locks a file in there
+            builder = datasets.load_dataset_builder(str(folder), subset or None, cache_dir=cache)
+    except (EmptyDatasetError, DataFilesNotFoundError):
+        known = ", ".join(READERS)
+        raise UsageError(f"path = '{folder}': the folder holds no data files; use one of {known}") from None
+    except (ValueError, OSError, DatasetsError) as error:
+        what = f"subset = '{subset}': " if subset else ""
+        raise UsageError(f"{what}path = '{folder}': no data set as the hub knows them: {error}") from None
+    return {str(split): files for split, files in (builder.config.data_files or {}).items()}

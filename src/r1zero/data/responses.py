@@ -1,0 +1,17 @@
+"""Sampled tokens as the text that is judged and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+
+def response_text(tokenizer: Any, token_ids: np.ndarray, stop_token_ids: Collection[int]) -> str:
+    """The text of a response [R] without the stop token that ended it. All other control tokens stay: `<think>` and
+    `</answer>` are such tokens in many tokenizers, and a verifier looks for them."""
+    ids = [int(token) for token in token_ids]
+    if ids and ids[-1] in stop_token_ids:
+        ids.pop()
+    return tokenizer.decode(ids, skip_special_tokens=False)
