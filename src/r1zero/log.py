@@ -42,19 +42,31 @@ def duration(seconds: float) -> str:
 class Progress:
     """Rate and time left of countable work; logs at most one line per `every` seconds.
 
+    The time left is that of the pace since the last line: work that is done side by side, as rollouts are, ends in
+    waves, and its first pieces say little of the others. So the first line has an estimate from a tenth on.
+
     Example line: `evaluating: 412/1024 rollouts, 96.1/s, 0:06 left`.
     """
 
     def __init__(self, what: str, total: int, unit: str, every: float = 10.0) -> None:
         self.what, self.total, self.unit, self.every = what, total, unit, every
-        self.done = 0
+        self.done = self.shown = 0
         self.start = self.last = time.monotonic()
 
     def advance(self, count: int = 1, note: str = "") -> None:
         self.done += count
         now = time.monotonic()
         if now - self.last >= self.every and self.done < self.total:
-            self.last = now
             rate = self.done / (now - self.start)
-            left = f"{duration((self.total - self.done) / rate)} left" if rate else "none done yet"
-            log.info(f"{self.what}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {left}{note}")
+            log.info(f"{self.what}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {self._left(now)}{note}")
+            self.last, self.shown = now, self.done
+
+    def _left(self, now: float) -> str:
+        if not self.done:
+            return "none done yet"
+        if not self.shown and self.done < self.total / 10:
+            return "no estimate yet"
+        pace = (
+            (self.done - self.shown) / (now - self.last) if self.done > self.shown else self.done / (now - self.start)
+        )
+        return f"{duration((self.total - self.done) / pace)} left"
