@@ -30,6 +30,7 @@ from r1zero.memory import Memory
 from r1zero.models.flops import ModelFlops, model_flops
 from r1zero.models.forward import token_logprobs
 from r1zero.models.load import load_model, longest_context
+from r1zero.models.loading import check_vocabulary
 from r1zero.models.value import load_scorer, token_values
 from r1zero.rewards.combine import Verifiers
 from r1zero.rewards.reference import unusable_answers
@@ -172,6 +173,7 @@ def build_critic(
         lora=settings.lora,
         longest=_longest(recipe),
     )
+    check_vocabulary(model, tokenizer, f"critic.path = '{path}'")
     return Trainer(
         model,
         tokenizer,

@@ -26,6 +26,8 @@ from r1zero.models.divergence import token_divergence
 from r1zero.models.flops import ModelFlops, model_flops
 from r1zero.models.forward import token_logprobs
 from r1zero.models.load import load_model, longest_context
+from r1zero.models.loading import check_vocabulary
+from r1zero.models.tokenizer import load_tokenizer
 from r1zero.models.value import load_scorer, token_judgements, token_values
 from r1zero.objectives import Objective
 from r1zero.rollouts import sampling_of
@@ -110,10 +112,6 @@ def longest(recipe: config.TuningRecipe) -> int:
 
 def load(recipe: config.TuningRecipe, objective: Objective, device: Device) -> tuple[Any, Any]:
     """The model with the head that the objective needs, and its tokenizer."""
-    from transformers import AutoTokenizer
-
-    from r1zero.models import fetch
-
     settings = recipe.model
     changes = context_changes(
         settings.path,
@@ -134,8 +132,8 @@ def load(recipe: config.TuningRecipe, objective: Objective, device: Device) -> t
             lora=settings.lora,
             longest=longest(recipe),
         )
-        local = fetch.resolve(settings.path)
-        tokenizer = AutoTokenizer.from_pretrained(local, trust_remote_code=settings.trust_remote_code)
+        tokenizer = load_tokenizer(settings.path, trust_remote_code=settings.trust_remote_code, key="model.path")
+        check_vocabulary(model, tokenizer, f"model.path = '{settings.path}'")
         set_padding(model, tokenizer)
     else:
         model, tokenizer = load_model(

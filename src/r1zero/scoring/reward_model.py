@@ -23,6 +23,7 @@ from r1zero.device import Device
 from r1zero.errors import UsageError
 from r1zero.models import fetch
 from r1zero.models.complete import LM_HEAD, refuse_incomplete
+from r1zero.models.loading import check_tokenizer, check_vocabulary, loading
 from r1zero.types import Message, Problem, Score
 
 
@@ -138,15 +139,17 @@ def _load(
     from transformers import AutoTokenizer
 
     local = fetch.resolve(settings.path)
-    try:
+    with loading(where, local):
         tokenizer = AutoTokenizer.from_pretrained(local)
+        check_tokenizer(tokenizer, where)
         model, report = auto.from_pretrained(local, dtype=device.dtype, output_loading_info=True)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{where}: {str(error).splitlines()[0]}") from None
     if report["missing_keys"]:
         missing = ", ".join(sorted(report["missing_keys"])[:3])
         raise UsageError(f"{where}: {missing} not in the checkpoint; its scores would be random")
     refuse_incomplete(report, where, unused=LM_HEAD)
+    check_vocabulary(model, tokenizer, where)
+    if (tokenizer.pad_token_id or 0) >= model.get_input_embeddings().weight.shape[0]:
+        tokenizer.pad_token = None  # one that the tokenizer's class adds, and the model does not know
     if can_pad(tokenizer):
         model.config.pad_token_id = tokenizer.pad_token_id  # by it transformers finds the end of a padded text
     return model.to(device.torch_device).eval().requires_grad_(False), tokenizer
