@@ -32,7 +32,7 @@ def command(
     from r1zero.rewards.catalog import verifier as look_up
     from r1zero.rewards.pool import ScorerPool
 
-    names = verifier or ["math"]
+    names = list(dict.fromkeys(verifier or ["math"]))
     for name in names:
         look_up(name)
     items = list(to_items(sources.read(Source(path=file)), file, gold_column, response_column, label_column))

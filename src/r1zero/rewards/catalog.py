@@ -6,8 +6,8 @@ A name may carry arguments, `cosine(max_tokens=4096)`, and may point to a file o
 from __future__ import annotations
 
 import ast
-import importlib.util
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from r1zero.errors import UsageError, suggest
-from r1zero.rewards import answers, code, gym, length, mindspeed, open_r1
+from r1zero.rewards import answers, code, gym, length, mindspeed, open_r1, user_files
 from r1zero.rewards import format as layout
 from r1zero.types import Problem, Score
 
@@ -157,22 +157,21 @@ def _call(name: str, key: str) -> tuple[str, dict[str, Any]]:
     try:
         call = ast.parse(f"f({rest}", mode="eval").body
         assert isinstance(call, ast.Call) and not call.args
-        return called, {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+        options = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+        assert math.isfinite(sum(abs(value) for value in options.values() if isinstance(value, float)))
+        return called, options
     except (SyntaxError, ValueError, AssertionError, RecursionError, MemoryError):
         name = name if len(name) <= 200 else name[:200] + "..."
         example = "cosine(max_tokens=4096)"
-        raise UsageError(f"{key} = '{name}': arguments are written like {example}") from None
+        raise UsageError(f"{key} = '{name}': arguments are written like {example}, and finite") from None
 
 
 @lru_cache(maxsize=64)
 def _load(file: str) -> tuple[str, ...]:
     """Run a file of verifiers; the names it registered."""
-    path = Path(file).expanduser()
     before = set(VERIFIERS)
-    spec = importlib.util.spec_from_file_location(f"r1zero_user_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
     try:
-        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        user_files.run(Path(file).expanduser())
     except Exception as error:
         for name in set(VERIFIERS) - before:
             del VERIFIERS[name]

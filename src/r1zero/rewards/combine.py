@@ -31,6 +31,8 @@ class Verifiers:
         rewards = recipe.rewards
         for name in rewards.verifier_function:
             verifier(name)
+            if rewards.verifier_function.count(name) > 1:
+                raise UsageError(f"rewards.verifier_function = '{name}': named twice; name it once, with one weight")
         for number, source in enumerate(recipe.data.sources):
             for name in source.verifiers:
                 verifier(name, f"data.sources.{number}.verifiers")
@@ -40,6 +42,13 @@ class Verifiers:
                 raise UsageError(f"rewards.uncontained = '{name}': no verifier of this recipe{suggest(name, named)}")
         if not rewards.remote:
             contained.refuse_uncontained([name for name in sorted(named) if foreign(name)], rewards.uncontained)
+        by_path: dict[str, Mapping[str, float]] = {}
+        for number, source in enumerate(recipe.data.sources):
+            if by_path.setdefault(source.path, source.verifiers) != source.verifiers:
+                raise UsageError(
+                    f"data.sources.{number}.verifiers: '{source.path}' is a source with other verifiers already; give "
+                    f"both the same"
+                )
         default = dict(zip(rewards.verifier_function, rewards.verifier_weight, strict=True))
         return cls(default, {source.path: source.verifiers for source in recipe.data.sources if source.verifiers})
 

@@ -3,7 +3,7 @@
 `python -m r1zero.rewards.nursery DESCRIPTOR MEMORY_MIB KIND FOLDER...` answers orders, one at a time, on a Unix socket:
 `spawn` (with the worker's socket attached) says the new process id, `end PID` kills a worker, reaps it and says how it
 ended. It is the parent of every worker, so a process id it knows is never another process's. When its socket closes it
-kills them all.
+kills them all, and everything that they have started.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import subprocess
 import sys
 from typing import Any, cast
 
-from r1zero.rewards import contained
+from r1zero.rewards import contained, descendants
 from r1zero.rewards.contained import Place
 
 _START_SECONDS = 120.0
@@ -91,6 +91,7 @@ def main() -> None:
     place = Place(cast(contained.Kind, sys.argv[3]), tuple(sys.argv[4:]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which closes its farm in order
     logging.disable(logging.WARNING)
+    descendants.adopt()
     import math_verify  # noqa: F401 (sympy takes half a second: pay once)
 
     from r1zero.rewards import worker  # noqa: F401
@@ -114,6 +115,7 @@ def main() -> None:
             workers.discard(pid)
     for pid in workers:
         _end(pid)
+    descendants.end_all()
 
 
 def _fork(orders: socket.socket, descriptor: int, memory_mib: int, place: Place) -> int:
@@ -135,10 +137,13 @@ def _fork(orders: socket.socket, descriptor: int, memory_mib: int, place: Place)
 
 
 def _end(pid: int) -> int:
-    """A worker that has already ended keeps its own status: killing a zombie changes nothing."""
+    """A worker that has already ended keeps its own status: killing a zombie changes nothing. What it started ends with
+    it, also what left its group."""
+    started = descendants.of(pid)
     for kill in (os.killpg, os.kill):  # the group may not exist yet
         with contextlib.suppress(ProcessLookupError, PermissionError):
             kill(pid, signal.SIGKILL)
+    descendants.kill(started)
     try:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     except ChildProcessError:

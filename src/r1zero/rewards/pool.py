@@ -23,7 +23,7 @@ from r1zero.rewards.foreman import Foreman, Job
 from r1zero.types import Problem, Score
 
 _OWN, _FOREIGN = Place("contained"), Place("contained", apart="other projects' scorers")
-_PLAIN, _TRUSTED = Place("plain"), Place("trusted")
+_PLAIN = Place("plain")
 
 
 class ScorerPool:
@@ -87,7 +87,7 @@ class ScorerPool:
     def _place(self, name: str) -> Place:
         """Where a verifier runs."""
         if name in self._uncontained:
-            return _TRUSTED
+            return Place("trusted", apart=file_of(name))
         if verifier(name).contains_itself:
             return _PLAIN
         if not foreign(name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -33,18 +34,43 @@ def read_problem(fields: Mapping[str, Any]) -> Problem:
     return Problem(**{**fields, "question": question})
 
 
-def score_fields(score: Score) -> dict[str, Any]:
-    """A score with values that JSON can hold: one that is not finite is an error of its verifier."""
-    values = {"value": score.value, **score.parts}
-    wrong = next((name for name, value in values.items() if not math.isfinite(value)), None)
-    if wrong is not None:
-        score = Score(value=0.0, verdict="error", detail=f"the verifier's {wrong} is {values[wrong]}")
+def score_fields(score: Any) -> dict[str, Any]:
+    """What a verifier returned, as values that JSON can hold: what is no score is an error of its verifier."""
+    if wrong := _wrong(score):
+        score = Score(value=0.0, verdict="error", detail=wrong)
     return {
         "value": float(score.value),
         "parts": {name: float(value) for name, value in score.parts.items()},
         "verdict": score.verdict,
-        "detail": score.detail[:_LONGEST_DETAIL],
+        "detail": (score.detail or "")[:_LONGEST_DETAIL],
     }
+
+
+def _wrong(score: Any) -> str:
+    """Why this is no score; nothing for one that is."""
+    if inspect.iscoroutine(score):
+        score.close()
+        return "the verifier is an async function; make it a plain one that returns a Score"
+    if not isinstance(score, Score):
+        return f"the verifier returned {_shown(score)}; it must return a Score"
+    if not isinstance(score.parts, Mapping) or not all(isinstance(name, str) for name in score.parts):
+        return f"the verifier's parts are {_shown(score.parts)}; they must be numbers by name"
+    for name, value in {"value": score.value, **score.parts}.items():
+        try:
+            found = float("a text is no number" if isinstance(value, str | bytes) else value)
+        except (TypeError, ValueError, OverflowError):
+            return f"the verifier's {name} is {_shown(value)}; it must be a number"
+        if not math.isfinite(found):
+            return f"the verifier's {name} is {value}"
+    if score.verdict not in _VERDICTS:
+        return f"the verifier's verdict is {_shown(score.verdict)}; it must be one of {', '.join(_VERDICTS)}"
+    if score.detail is not None and not isinstance(score.detail, str):
+        return f"the verifier's detail is {_shown(score.detail)}; it must be text"
+    return ""
+
+
+def _shown(value: Any) -> str:
+    return f"{value!r}"[:80] if value is None or isinstance(value, str | int | float) else f"a {type(value).__name__}"
 
 
 def read_score(fields: Mapping[str, Any]) -> Score:

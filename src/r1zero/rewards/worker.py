@@ -13,10 +13,11 @@ import resource
 import signal
 import socket
 import time
+import traceback
 from typing import Any
 
 from r1zero.rewards import wire
-from r1zero.rewards.catalog import verifier
+from r1zero.rewards.catalog import file_of, verifier
 from r1zero.types import Score
 
 _GRACE_SECONDS = 2.0  # the farm kills first and knows why
@@ -51,7 +52,15 @@ def _judge(job: dict[str, Any]) -> dict[str, Any]:
     except MemoryError:
         return wire.score_fields(Score(value=0.0, verdict="error", detail="out of memory"))
     except BaseException as error:  # math-verify raises from BaseException too; a verifier's failure is a verdict
-        return wire.score_fields(Score(value=0.0, verdict="error", detail=f"{type(error).__name__}: {error}"))
+        detail = f"{type(error).__name__}: {error}{_where(error, job['verifier'])}"
+        return wire.score_fields(Score(value=0.0, verdict="error", detail=detail))
+
+
+def _where(error: BaseException, name: str) -> str:
+    """The line of a user's own file that failed. Example: ` (line 12 of my_rewards.py)`."""
+    file = file_of(name) and os.path.realpath(os.path.expanduser(file_of(name)))
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f" (line {frames[-1].lineno} of {os.path.basename(file)})" if frames else ""
 
 
 def close_everything_but(descriptor: int) -> None:
