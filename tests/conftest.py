@@ -116,6 +116,6 @@ class ByteTokenizer:
     def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
         return {"input_ids": list(text.encode())}
 
-    def decode(self, ids: Any, skip_special_tokens: bool = False) -> str:
+    def decode(self, ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool = False) -> str:
         kept = [int(token) for token in ids if not (skip_special_tokens and token == self.eos_token_id)]
         return bytes(kept).decode(errors="replace")

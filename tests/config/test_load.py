@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -249,7 +250,7 @@ def test_numbers_without_end_in_a_file_and_in_a_list(recipe: Path) -> None:
         ("model.path=''", "model.path = '': must not be empty"),
         ("evaluation.path=''", "evaluation.path = '': must not be empty"),
         ("data.template=''", "data.template = '': must not be empty"),
-        ("run.dir=!!binary aGk=", "run.dir = b'hi': is of YAML's type bytes; write it as text or a number"),
+        ("trainer.lr=!!binary aGk=", "trainer.lr = b'hi': is of YAML's type bytes; write it as text or a number"),
         ("data.options={? [a]: 1}", "data.options: a key must be text"),
         ("run={dir: x, dir: y}", "run.dir: given twice; remove one"),
     ],
@@ -393,3 +394,63 @@ def test_arithmetic_in_words(recipe: Path) -> None:
     assert load(Recipe, recipe, ["trainer.minibatches=2", "trainer.epochs=2"]).arithmetic() == (
         "a step: 6 prompts x 4 samples = 24 rollouts, 4 optimizer steps of 12 rollouts each"
     )
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("run.dir=2024-11-26", "2024-11-26"),
+        ("run.dir=12:30", "12:30"),
+        ("run.dir=010", "010"),
+        ("run.dir=yes", "yes"),
+        ("run.dir=a #b", "a #b"),
+        ("run.dir= a ", "a"),
+        ("run.dir=' a '", " a "),
+        ("run.dir=null", "null"),
+        ("data.answer_after=####", "####"),
+        ("data.answer_after='####'", "####"),
+        ('data.answer_after="\\n"', "\n"),
+        ("data.answer_after=@x: [", "@x: ["),
+        ("data.answer_after=", ""),
+        ("rewards.truncated=zero", "zero"),
+    ],
+)
+def test_an_override_of_a_text_is_what_was_written(recipe: Path, override: str, value: str) -> None:
+    loaded: Any = load(Recipe, recipe, [override])
+    for name in override.partition("=")[0].split("."):
+        loaded = getattr(loaded, name)
+    assert loaded == value
+
+
+def test_text_inside_of_lists_and_sections(recipe: Path) -> None:
+    loaded = load(Recipe, recipe, ["rollout.stop=['#', 12:30, '</answer>']"])
+    assert loaded.rollout.stop == ("#", "12:30", "</answer>")
+    (recipe.parent / "sources.yaml").write_text(
+        "defaults: [recipe]\ndata: {path: '', sources: [{path: a}, {path: b}]}\n"
+    )
+    loaded = load(Recipe, recipe.parent / "sources.yaml", ["data.sources.1.answer_after=#### "])
+    assert loaded.data.sources[1].answer_after == "####"
+
+
+def test_what_yaml_takes_for_a_comment_is_refused(recipe: Path) -> None:
+    assert message(recipe, "rollout.stop=[a, #b]") == (
+        "override 'rollout.stop=[a, #b]': what follows # is a comment in YAML; put it in quotes"
+    )
+
+
+def test_numbers_are_those_of_yaml_1_2(recipe: Path) -> None:
+    assert message(recipe, "run.seed=12:30") == "command line: run.seed = '12:30': input should be a valid integer"
+    assert message(recipe, "run.seed=010") == "command line: run.seed = '010': input should be a valid integer"
+    assert load(Recipe, recipe, ["run.seed=0x10", "trainer.lr=1e-5"]).run.seed == 16
+
+
+def test_a_number_where_a_text_belongs(recipe: Path) -> None:
+    recipe.write_text(MINIMAL.replace("runs/x", "2024"))
+    assert message(recipe).endswith("run.dir = 2024: must be text; put it in quotes")
+
+
+def test_the_home_folder(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    loaded = load(Recipe, recipe, ["run.dir=~/x", "model.path=~/y", "data.path=~/z", "data.templates_file=a~"])
+    assert (loaded.run.dir, loaded.model.path, loaded.data.path) == ("/home/ada/x", "/home/ada/y", "/home/ada/z")
+    assert loaded.data.templates_file == "a~"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import importlib.metadata
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -18,6 +20,23 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"r1zero {importlib.metadata.version('r1zero')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Train language models to reason by reinforcement learning with verifiable rewards."""
+
+
 app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("demo")(demo.command)

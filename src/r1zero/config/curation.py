@@ -8,11 +8,11 @@ from pydantic import Field
 
 from r1zero.config.rewards import named_twice
 from r1zero.config.schema import Source, TrainingSource
-from r1zero.config.section import Conflicts, Filled, Section
+from r1zero.config.section import Conflicts, Location, Place, Section
 
 
 class CurationRun(Section):
-    dir: Filled
+    dir: Place
     """Folder for the curated data set, its report and the samples of pass-rate steps."""
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
     examples: int = Field(default=5, ge=0)
@@ -66,7 +66,7 @@ class NearDuplicates(Section):
 
 class Similar(Section):
     step: Literal["similar"]
-    model: Filled
+    model: Place
     """Sentence-embedding model: a folder, a Hugging Face id, or `minilm` if its package is installed."""
     threshold: float = Field(default=0.85, gt=0, le=1)
     """Cosine from which wording counts as the same."""
@@ -84,7 +84,7 @@ class Decontaminate(Section):
 
 class PassRate(Section):
     step: Literal["pass_rate"]
-    recipe: Filled
+    recipe: Place
     """A training recipe: its model, template, rollout and rewards sections say who answers, how, and who judges."""
     overrides: tuple[str, ...] = ()
     """What is different about it here, as section.key=value."""
@@ -96,7 +96,7 @@ class PassRate(Section):
     """... and less often than this are kept."""
     prompts_per_chunk: int = Field(default=64, ge=1)
     """Problems sampled and kept at a time; a stopped command goes on after the last full chunk."""
-    samples_dir: str = ""
+    samples_dir: Location = ""
     """Where samples are kept and looked for; empty is run.dir/samples."""
 
 

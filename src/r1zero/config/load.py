@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from r1zero.config import overrides as overrides_
 from r1zero.config.curation import CurateRecipe
 from r1zero.config.prepare import PrepareRecipe
 from r1zero.config.schema import SYNONYMS, PretrainRecipe, Recipe
@@ -29,7 +30,7 @@ def load(schema: type[R], path: str | Path, overrides: Sequence[str] = ()) -> R:
     """Read a recipe file, apply overrides, and check everything. Raises UsageError with all mistakes found."""
     tree, origins = _compose(find_recipe(path), ())
     for override in overrides:
-        _apply(override, tree, origins)
+        overrides_.apply(override, schema, tree, origins)
     if strange := [_line(origins, *found) for found in unusable(tree)]:
         raise UsageError("\n".join(strange))
     try:
@@ -39,7 +40,7 @@ def load(schema: type[R], path: str | Path, overrides: Sequence[str] = ()) -> R:
         lines = [_explain(schema, entry, origins, str(path)) for entry in entries if not _follows(entry, entries)]
         raise UsageError("\n".join(lines)) from None
     if conflicts := recipe.conflicts():
-        lines = [_line(origins, _key(name), _value(recipe, name), why) for name, why in conflicts]
+        lines = [_line(origins, overrides_.key_of(name), _value(recipe, name), why) for name, why in conflicts]
         raise UsageError("\n".join(lines))
     return recipe
 
@@ -104,40 +105,6 @@ def _read(path: Path) -> tuple[Tree, Origins]:
     return tree, origins
 
 
-def _apply(override: str, tree: Tree, origins: Origins) -> None:
-    written, equals, text = override.partition("=")
-    if not equals or not written:
-        raise UsageError(f"override '{override}': write it as section.key=value")
-    key = _key(written)
-    try:
-        value, own = parse(text, key, lambda _: "command line")
-    except UsageError:
-        raise
-    except ValueError as error:
-        raise UsageError(f"override '{override[:_SHOWN]}': the value is not valid YAML: {error}") from None
-    for section in key[:-1]:
-        tree = _enter(tree, section, override)
-    if isinstance(key[-1], int):
-        raise UsageError(f"override '{override}': give a whole list or a key of its entries")
-    merge(tree, origins, {str(key[-1]): value}, own, key[:-1])
-    origins[key] = "command line"
-    for size in range(1, len(key)):
-        origins.setdefault(key[:size], "command line")
-
-
-def _enter(tree: Any, section: str | int, override: str) -> Tree:
-    """A section of a tree, made if need be, or an entry of a list."""
-    if isinstance(tree, list):
-        if not isinstance(section, int) or section >= len(tree):
-            raise UsageError(f"override '{override}': the list has {len(tree)} entries, numbered from 0")
-        inner = tree[section]
-    else:
-        inner = tree.setdefault(section, {})
-    if not isinstance(inner, dict | list):
-        raise UsageError(f"override '{override}': '{section}' is a value, not a section")
-    return inner  # pyright: ignore[reportReturnType]
-
-
 def _explain(schema: type[BaseModel], entry: dict[str, Any], origins: Origins, recipe: str) -> str:
     key, section = _place(schema, entry["loc"])
     if entry["type"] == "missing":
@@ -153,6 +120,8 @@ def _explain(schema: type[BaseModel], entry: dict[str, Any], origins: Origins, r
         theirs = SYNONYMS.get(str(key[-1]))
         hint = f"; here it is '{theirs}'" if theirs in known else suggest(str(key[-1]), known)
         return _line(origins, key, entry["input"], f"unknown key{hint}")
+    if entry["type"] == "string_type" and isinstance(entry["input"], int | float):
+        return _line(origins, key, entry["input"], "must be text; put it in quotes")
     if entry["type"] == "string_too_short":
         return _line(origins, key, entry["input"], "must not be empty")
     return _line(origins, key, entry["input"], entry["msg"][0].lower() + entry["msg"][1:])
@@ -205,12 +174,8 @@ def _options(annotation: Any) -> list[Any]:
     return [option for argument in inner for option in _options(argument)] if inner else [annotation]
 
 
-def _key(written: str) -> Key:
-    return tuple(int(part) if part.isdecimal() else part for part in written.split("."))
-
-
 def _value(recipe: BaseModel, written: str) -> object:
     value: object = recipe
-    for name in _key(written):
+    for name in overrides_.key_of(written):
         value = value[name] if isinstance(name, int) else getattr(value, name)  # pyright: ignore[reportIndexIssue]
     return value

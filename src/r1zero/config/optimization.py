@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from r1zero.config.model import Lora
-from r1zero.config.section import Conflicts, Section
+from r1zero.config.section import Conflicts, Location, Section
 
 Schedule: TypeAlias = Literal["constant", "linear", "cosine", "wsd", "inverse_sqrt"]
 DecayShape: TypeAlias = Literal["linear", "cosine", "1-sqrt"]
@@ -58,7 +58,7 @@ class Trainer(Optimization):
 
 
 class Critic(Optimization):
-    path: str = ""
+    path: Location = ""
     """A causal LM, which gets a fresh head, or a reward model (sequence classification, one label); empty is
     model.path."""
     lora: Lora | None = None

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from r1zero.config.section import Conflicts, Filled, Section
+from r1zero.config.section import Conflicts, Location, Place, Section
 
 _NO_EFFECT = (  # theirs, without effect here
     "tokenizer_type",
@@ -36,15 +36,15 @@ class PrepareRecipe(Section):
     input: str
     """A file (.jsonl .json .csv .parquet .arrow .txt), a folder of them, a Hugging Face dataset id, `modelscope:ID`;
     or several, separated by commas. With merge_group_keys, a folder of .bin and .idx files."""
-    output_prefix: Filled
+    output_prefix: Place
     """Beginning of every output's path: `{prefix}_packed_{field}_document.bin` and so on."""
     handler_name: str = ""
     """What a row is for; docs/data.md lists the handlers."""
-    tokenizer_name_or_path: str = ""
+    tokenizer_name_or_path: Location = ""
     """A folder, a Hugging Face id, or a name `r1zero model list` shows."""
     prompt_type: str = "empty"
     """Chat format by name; docs/data.md lists them."""
-    prompt_type_path: str = ""
+    prompt_type_path: Location = ""
     """A templates.json with further chat formats."""
     map_keys: dict[str, Any] | None = None
     """Where a row's parts are: {prompt, query, response, history, system, chosen, rejected} of Alpaca rows, {messages,

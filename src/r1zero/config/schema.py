@@ -14,7 +14,7 @@ from r1zero.config.algorithm import Algorithm
 from r1zero.config.model import Model
 from r1zero.config.optimization import Critic, PretrainTrainer, Trainer
 from r1zero.config.rewards import Rewards, named_twice
-from r1zero.config.section import Conflicts, Filled, Section
+from r1zero.config.section import Conflicts, Filled, Location, Place, Section
 from r1zero.device import DeviceKind, DtypeName
 
 SYNONYMS = {  # what users of TRL, verl, OpenRLHF and MindSpeed-RL call our keys: for the hint in an error
@@ -53,7 +53,7 @@ SYNONYMS = {  # what users of TRL, verl, OpenRLHF and MindSpeed-RL call our keys
 
 
 class Run(Section):
-    dir: Filled
+    dir: Place
     """Run folder: everything the run leaves behind."""
     steps: int = Field(ge=0)
     """Training steps; an RL step is one batch of rollouts and its updates."""
@@ -78,7 +78,7 @@ class Columns(Section):
 
 
 class Source(Section):
-    path: Filled
+    path: Place
     """A file (.jsonl .json .csv .parquet), `reasoning-gym:TASK`, `r1zero:TASK`, or a Hugging Face dataset id."""
     split: str = "train"
     """Split of a Hugging Face dataset, or of an `r1zero:` task."""
@@ -115,7 +115,7 @@ class Phase(Section):
 
 
 class Data(Source):
-    path: str = ""
+    path: Location = ""
     """A file (.jsonl .json .csv .parquet), `reasoning-gym:TASK`, `r1zero:TASK`, or a Hugging Face dataset id; or give
     sources."""
     sources: tuple[TrainingSource, ...] = ()
@@ -124,7 +124,7 @@ class Data(Source):
     """Other weights of the sources later on."""
     template: Filled
     """Name in the templates file, or `chat` for the tokenizer's own chat template."""
-    templates_file: str = ""
+    templates_file: Location = ""
     """YAML file with further templates."""
     examples: tuple[Example, ...] = ()
     """Worked examples shown as earlier turns of the chat."""
@@ -357,7 +357,7 @@ class NewModel(Section):
 
 
 class Corpus(Section):
-    path: Filled
+    path: Place
     """`r1zero:TASK` that yields documents, or a .jsonl file with a `text` column."""
     options: dict[str, int | float | str | bool] = Field(default={})
     max_document_tokens: int = Field(ge=2)

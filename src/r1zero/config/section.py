@@ -1,12 +1,15 @@
 """What every section of a recipe is: a frozen value that refuses unknown keys, wrong types, and numbers without end."""
 
+import os
 from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Conflicts: TypeAlias = list[tuple[str, str]]  # (key, what is wrong and how to mend it)
 
 Filled: TypeAlias = Annotated[str, Field(min_length=1)]
+Location: TypeAlias = Annotated[str, AfterValidator(os.path.expanduser)]  # `~` is the user's home, as in a shell
+Place: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(os.path.expanduser)]  # one that must be given
 
 
 class Section(BaseModel):

@@ -17,18 +17,27 @@ Origins: TypeAlias = dict[Key, str]  # key -> "file:line" of the value that won
 _LARGEST = 3e38  # of the floats that single precision holds
 
 
+_OURS = tuple(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "timestamp"))
+
+
 class _Loader(yaml.SafeLoader):
-    """Safe YAML whose floats include `1e-6`, which YAML 1.1 reads as text, and whose dates are text."""
+    """Safe YAML with the numbers of YAML 1.2: floats include `1e-6`, which YAML 1.1 reads as text; `12:30` is no number
+    in base 60, `010` none in base 8, and a date is text."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 (PyYAML's own)
-        letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        letter: [(tag, pattern) for tag, pattern in resolvers if tag not in _OURS]
         for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
 _Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][\d_]*|0b[01_]+|0x[\da-fA-F_]+)$"), list("-+0123456789")
+)
+_Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.[\d_]+)[eE][-+]?\d+$"),
+    re.compile(
+        r"^(?:[-+]?(?:\d[\d_]*\.[\d_]*|\.\d[\d_]*|\d[\d_]*(?=[eE]))(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
     list("-+.0123456789"),
 )
 

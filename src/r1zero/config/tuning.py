@@ -10,7 +10,7 @@ from r1zero.config.model import Model
 from r1zero.config.objective import Objective
 from r1zero.config.optimization import PretrainTrainer
 from r1zero.config.schema import Logging, Rollout, Run, Source
-from r1zero.config.section import Conflicts, Filled, Section
+from r1zero.config.section import Conflicts, Location, Place, Section
 
 
 class TuningRun(Run):
@@ -28,7 +28,7 @@ class TuningModel(Model):
 
 
 class Rows(Section):
-    path: Filled
+    path: Place
     """A file (.jsonl .json .csv .parquet .arrow .txt), a folder of them, a Hugging Face dataset id, `r1zero:TASK`; with
     layout prepared, the output_prefix of `r1zero prepare`, or the table it wrote."""
     layout: Literal["alpaca", "sharegpt", "openai", "steps", "text", "prepared"]
@@ -53,7 +53,7 @@ class Rows(Section):
 class TuningData(Rows):
     template: str = "chat"
     """Name of a template or chat format (docs/data.md), or `chat` for the tokenizer's own chat template."""
-    templates_file: str = ""
+    templates_file: Location = ""
     """YAML file with further templates, or a templates.json."""
     max_tokens: int = Field(ge=2)
     """Of a row; of a pair, of each answer with its prompt."""

@@ -14,4 +14,4 @@ def response_text(tokenizer: Any, token_ids: np.ndarray, stop_token_ids: Collect
     ids = [int(token) for token in token_ids]
     if ids and ids[-1] in stop_token_ids:
         ids.pop()
-    return tokenizer.decode(ids, skip_special_tokens=False)
+    return tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)

@@ -31,8 +31,6 @@ class Verifiers:
         rewards = recipe.rewards
         for name in rewards.verifier_function:
             verifier(name)
-            if rewards.verifier_function.count(name) > 1:
-                raise UsageError(f"rewards.verifier_function = '{name}': named twice; name it once, with one weight")
         for number, source in enumerate(recipe.data.sources):
             for name in source.verifiers:
                 verifier(name, f"data.sources.{number}.verifiers")

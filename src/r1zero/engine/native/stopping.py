@@ -33,7 +33,7 @@ class TokenTexts:
         self._known: dict[int, _Adds] = {}
 
     def decode(self, tokens: Sequence[int]) -> str:
-        return self._tokenizer.decode(list(tokens), skip_special_tokens=False)
+        return self._tokenizer.decode(list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
     def adds(self, token: int) -> _Adds:
         """Told from the token alone and behind itself: many decoders take the space from a text's first token."""
