@@ -19,7 +19,7 @@ from r1zero.rewards.math.evaluate import TooLarge, Undefined, exact, exact_or_no
 from r1zero.rewards.math.expression import MINUS_ONE, Node, negative, variables
 from r1zero.rewards.math.formulas import number, proportional, same
 from r1zero.rewards.math.units import factor
-from r1zero.rewards.math.values import Difference, Formula, Items, Matrix, Ratio, Relation, Text, Union, Value
+from r1zero.rewards.math.values import ORDINAL, Difference, Formula, Items, Matrix, Ratio, Relation, Text, Union, Value
 
 _SIGNIFICANT = 6  # digits a decimal needs to stand for a number that it rounds
 _FLOAT_DIGITS = 15  # a decimal as long as this is a printed float, whose last digits are noise
@@ -30,6 +30,13 @@ _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _NUMBER_WORDS = [*_DIGITS, *_TEENS]
 for _ten in _TENS:
     _NUMBER_WORDS += [_ten, *(f"{_ten}-{_digit}" for _digit in _DIGITS[1:])]
+
+
+_ORDINALS = (
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
+    "sixteenth seventeenth eighteenth nineteenth twentieth"
+).split()
+_DOZEN = "dozen"
 
 
 def equal(gold: Value, answer: Value) -> bool:
@@ -67,7 +74,7 @@ def _describes(value: Value) -> bool:
 def _bare(gold: Value, answer: Value) -> tuple[Value, Value]:
     """An assignment against something that is none is its right side: `x = 4` and `4`. So is an answer that ends a
     calculation, `3 * 4 = 12`; but no equation in variables is: `2x + z = 1` is not `1`."""
-    if isinstance(gold, Relation) and gold.name and not isinstance(answer, Relation):
+    if isinstance(gold, Relation) and not isinstance(answer, Relation) and (gold.name or _determinant(gold)):
         return gold.sides[-1], answer
     if isinstance(answer, Relation) and not isinstance(gold, Relation) and _ends_calculation(answer):
         return gold, answer.sides[-1]
@@ -79,7 +86,15 @@ def _ends_calculation(relation: Relation) -> bool:
         return False
     first = relation.sides[0]
     constant = isinstance(first, Formula) and not variables(first.node)
-    return bool(relation.name) or constant or isinstance(first, Text) or len(relation.sides) > 2
+    return (
+        bool(relation.name) or constant or isinstance(first, Text) or len(relation.sides) > 2 or _determinant(relation)
+    )
+
+
+def _determinant(relation: Relation) -> bool:
+    """Whether a relation says what a determinant is."""
+    first = relation.sides[0]
+    return set(relation.operators) <= set("=≈") and isinstance(first, Matrix) and first.kind == "|"
 
 
 def _tidy(value: Value) -> Value:
@@ -106,12 +121,19 @@ def _items(gold: Items, answer: Items) -> bool:
         if len({_SUBSCRIPT.sub("", name) for name in _names(gold)} - {""}) > 1 and not any(_names(answer)):
             return _ordered(gold.items, answer.items)
         first, second = _values(gold, answer)
-        if "⦃⦄" in kinds:
+        if "⦃⦄" in kinds or all(isinstance(item, Items) and item.brackets == "()" for item in (*first, *second)):
             first, second = _distinct(first), _distinct(second)
         return _unordered(first, second)
     if kinds == {"", "()"} or len(kinds) == 1:
-        return _ordered(gold.items, answer.items)
+        return _ordered(_by_name(gold), _by_name(answer))
     return False
+
+
+def _by_name(value: Items) -> Sequence[Value]:
+    """`y = 2, x = 1` in the order of coordinates."""
+    names = _names(value)
+    coordinates = len(set(names)) == len(names) and set(names) <= {"x", "y", "z"}
+    return sorted(value.items, key=lambda item: names[value.items.index(item)]) if coordinates else value.items
 
 
 def _values(gold: Items, answer: Items) -> tuple[Sequence[Value], Sequence[Value]]:
@@ -260,12 +282,18 @@ def _tight(text: Text) -> str:
 
 
 def _word_and_number(word: Value, value: Value) -> bool:
-    if not isinstance(word, Text) or not isinstance(value, Formula) or word.words not in _NUMBER_WORDS:
+    if not isinstance(word, Text) or not isinstance(value, Formula):
+        return False
+    if value.unit == ORDINAL and word.words in _ORDINALS:
+        return same(("number", Fraction(_ORDINALS.index(word.words) + 1)), value.node)
+    if word.words not in _NUMBER_WORDS:
         return False
     return same(("number", Fraction(_NUMBER_WORDS.index(word.words))), value.node)
 
 
 def _formulas(gold: Formula, answer: Formula) -> bool:
+    if gold.unit.startswith(_DOZEN) != answer.unit.startswith(_DOZEN) and same(*map(_counted, (gold, answer))):
+        return True
     if answer.other is not None and variables(gold.node) and same(gold.node, answer.other.node):
         return True
     if gold.other is not None and answer.unit and _formulas(gold.other, answer):
@@ -278,6 +306,11 @@ def _formulas(gold: Formula, answer: Formula) -> bool:
     if scale != 1:
         return same(gold.node, ("multiply", ("number", scale), answer.node))
     return same(gold.node, answer.node) or _rounds(answer, gold) or _rounds(gold, answer)
+
+
+def _counted(value: Formula) -> Node:
+    """`3 dozen eggs` as 36."""
+    return ("multiply", ("number", Fraction(12)), value.node) if value.unit.startswith(_DOZEN) else value.node
 
 
 def _marked(gold: Formula, answer: Formula) -> bool:

@@ -1,7 +1,8 @@
 """Where in a text is its final answer?
 
-In this order: after the reasoning, inside the last <answer>, in the last box (or boxes that belong together), the
-whole text if it is an answer, after the last "answer is", the last formula or number. What a model adds after its
+In this order: after the reasoning, inside the last <answer>, in the last box (or boxes that belong together), after
+GSM8K's `####`, the whole text if it is an answer, after the last "answer is", the last formula or number. A box that is
+only mentioned (`put it in \\boxed{}`) is none. What a model adds after its
 turn, and what it wrote while thinking, is not its answer. Every search is linear in the length of the text."""
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from r1zero.rewards.math.compare import equal
+from r1zero.rewards.math.notations import aside, labelled
 from r1zero.rewards.math.structure import read
 from r1zero.rewards.math.units import unit_at, without_unit
 from r1zero.rewards.math.values import Formula, Text, Value, parts
@@ -24,7 +26,19 @@ _END_OF_TURN = (
     "<|end_of_text|>",
     "<｜end▁of▁sentence｜>",
 )
-_BOX = re.compile(r"[\\\x08]\\*(?:boxed|fbox|framebox|oxed)\s*(\{|-?\d+(?:[.,]\d+)*|[A-Za-z])")
+_BOX = re.compile(
+    r"[\\\x08]\\*(?:boxed|fbox|framebox|oxed)\s*(\{|-?\d+(?:[.,]\d+)*|[A-Za-z](?=\s*(?:[$.,;:!?)\]}`*]|\n|\Z)))"
+)
+_NO_BOX = re.compile(r"[\\\x08]\\*(?:boxed|fbox|framebox)(?![A-Za-z])(?:\s*\{[^{}]{0,40}\})?")  # one that is mentioned
+_MENTION = re.compile(  # what stands in a box that is only mentioned
+    r"[\s.…_*#~-]*|(?:\\[lc]?dots?[a-z]?|\\cdot|[\s.…])+"
+    r"|(?:(?:the|your|my|this|final|numerical?|correct)\s+)*(?:answer|result|solution|number|ans|content|value|expression)"
+    r"(?:\s+here)?",
+    re.IGNORECASE,
+)
+_BEFORE_MENTION = re.compile(r"\b(?:in|within|inside|into|using|use|with|by|the|an?)\s*[`\"'$*(]*\s*\Z", re.IGNORECASE)
+_HASHES = re.compile(r"^[ \t]*####[ \t]*(\S.*)$", re.MULTILINE)
+_HEADING = re.compile(r"\d+\s*[.):]\s+\S|.*:\s*$")  # `#### 1. Compute` and `#### Check:` begin a section
 _APART = re.compile(
     r"\b(?:no|not|wait|but|actually|instead|sorry|oops|thus|hence|rather|correct\w*|wrong|maybe|else)\b", re.I
 )
@@ -80,15 +94,22 @@ def final_answer(text: str, *, gold: bool = False) -> Found:
 
 
 def boxes(text: str) -> list[str]:
-    """The contents of the last boxes that belong together; [] without a closed one."""
+    """The contents of the last boxes that belong together; [] without a closed one that is more than mentioned."""
+    return _boxes(text) or []
+
+
+def _boxes(text: str) -> list[str] | None:
+    """The same; None if the last box is cut off."""
     found: list[tuple[int, int, str]] = []
     matches = list(_BOX.finditer(text))
     for match in reversed(matches):
         end, inside = _inside(text, match)
         if end < 0:
             if not found:
-                return []  # the last box is cut off
+                return None
             break
+        if _MENTION.fullmatch(_MARKUP.sub(" ", inside).strip()):
+            continue
         if found and end > found[-1][0]:
             if match.start() <= found[-1][0] and end >= found[-1][1]:
                 found[-1] = (match.start(), end, inside)  # a box in a box: the outer one
@@ -141,18 +162,28 @@ def after_reasoning(text: str) -> tuple[str, str]:
 
 def _candidates(text: str, gold: bool) -> Iterator[str]:
     if _BOX.search(text):
-        if contents := boxes(text):
+        contents = _boxes(text)
+        if contents:
             yield ", ".join(contents)
+        if contents or contents is None or not _only_mentions(text):
+            return
+    text = _NO_BOX.sub(" ", text)
+    if (marked := _marked(text)) is not None:
+        yield marked
         return
     short = text.strip()
-    if len(short) <= _WHOLE and not _several_words(without_unit(short)) and not _prose(read(short, gold=gold)):
+    if (
+        len(short) <= _WHOLE
+        and (_in_one_piece(short) or not _several_words(without_unit(short)))
+        and not _prose(read(short, gold=gold))
+    ):
         yield short
         return
     for scope in _anchored(text):
         if _NEGATED.match(scope):  # says what the answer is not, and nothing else
             yield scope
             return
-        if not _several_words(scope) and not _prose(read(scope, gold=gold)):
+        if (_in_one_piece(scope) or not _several_words(scope)) and not _prose(read(scope, gold=gold)):
             yield scope
         yield from _last(scope, numbers=True)
         if len(scope) < 60 and len(scope.split()) <= 4:
@@ -160,6 +191,29 @@ def _candidates(text: str, gold: bool) -> Iterator[str]:
     yield from _last(text[-_TAIL:], numbers=not gold)
     if gold and len(short.split()) <= 3:
         yield short
+
+
+def _only_mentions(text: str) -> bool:
+    """Whether every box without content is spoken of: `put it in \\boxed{}`, unlike `so it is \\boxed{}`."""
+    return all(
+        _BEFORE_MENTION.search(text[max(0, match.start() - 20) : match.start()]) for match in _NO_BOX.finditer(text)
+    )
+
+
+def _marked(text: str) -> str | None:
+    """What follows the last `####`, as GSM8K marks its answers; None for headings, and where an answer is announced
+    later on."""
+    lines = list(_HASHES.finditer(text[-_TAIL * 4 :]))
+    values = [None if _HEADING.match(line[1]) or _several_words(line[1]) else read(line[1]) for line in lines]
+    if not lines or any(value is None or isinstance(value, Text) for value in values):
+        return None
+    return None if _ANCHOR.search(lines[-1].string, lines[-1].end()) else lines[-1][1]
+
+
+def _in_one_piece(text: str) -> bool:
+    """Whether words in a text are those of a unit in brackets, or of parts with labels."""
+    found = aside(text)
+    return labelled(text) is not None or (found is not None and not _several_words(found[0]))
 
 
 def _several_words(text: str) -> bool:

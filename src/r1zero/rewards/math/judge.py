@@ -12,7 +12,7 @@ from r1zero.rewards.math import choice, symbolic
 from r1zero.rewards.math.clean import clean
 from r1zero.rewards.math.compare import equal
 from r1zero.rewards.math.extract import Found, after_reasoning, final_answer, first_turn
-from r1zero.rewards.math.structure import read
+from r1zero.rewards.math.structure import plain, read
 from r1zero.rewards.math.values import Formula, Text, Value
 
 Outcome = Literal["right", "wrong", "missing", "unverifiable"]
@@ -21,6 +21,14 @@ _PLAIN_NUMBER = re.compile(r"[-+]?[0-9]{1,40}(\.[0-9]{1,40})?")
 _GROUPED_NUMBER = re.compile(r"[-+]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]{1,40})?")
 _WORD = re.compile(r"[A-Za-z][a-z]{2,}")
 _WORDS = re.compile(r"[A-Za-z]{3,}")
+_MOST_WORDS = 10  # of a phrase that is compared as it is written; what is longer explains
+_ELSEWHERE = re.compile(  # a phrase that says where the answer is, or that there is none
+    r"\b(?:proof|proofs|proved?n?|shown?|above|below|omitted|see|refer|figures?|diagram|graph|solutions?|explanations?|"
+    r"exercise|reader|vary|varies|various|q\.?e\.?d|statement|hence|therefore|follows)\b",
+    re.IGNORECASE,
+)
+_PHRASE = re.compile(r"[^\W\d_][^\W\d_]*(?:[\s,'’-]+[^\W\d_]+)*")
+_ARTICLES = re.compile(r"^(?:an?|the)\s+|\bthe\s+", re.IGNORECASE)
 _CACHED = 200  # characters of a reference that is kept
 _MARKUP = re.compile(r"\\text\s*\{([^{}]*)\}|\$|(?<!\d)\s+|\s+(?!\d)")
 
@@ -46,11 +54,13 @@ def judge(gold: str, response: str) -> Judgement:
     if reference is None:
         return Judgement("unverifiable", detail=UNVERIFIABLE)
     found = final_answer(response)
+    words = reference.value.words if isinstance(reference.value, Text) else ""
+    if words and (found.value is None or len(words.split()) > 1) and _ends_in(response, words):
+        return Judgement("right", words)
     if found.value is None:
-        if isinstance(reference.value, Text) and _ends_in(response, reference.value.words):
-            return Judgement("right", reference.value.words)
         return Judgement("missing", detail=found.why)
-    return Judgement("right" if _same(reference, found) else "wrong", found.text[:200])
+    same = found.text == gold.strip() or _same(reference, found)  # the reference itself, which may be a whole solution
+    return Judgement("right" if same else "wrong", found.text[:200])
 
 
 def equivalent(gold: str, answer: str) -> bool | None:
@@ -64,6 +74,8 @@ def equivalent(gold: str, answer: str) -> bool | None:
     reference = reference_answer(gold)
     if reference is None:
         return None
+    if answer.strip() == gold.strip():
+        return True
     value = read(answer)
     return value is not None and _same(reference, Found(answer, value))
 
@@ -93,10 +105,19 @@ def _reference(gold: str) -> Found | None:
         return None
     found = final_answer(gold, gold=True)
     if found.value is None:
-        return None
+        return _phrase(gold)
     if isinstance(found.value, Text) and not found.value.formal and "\\text" not in clean(gold):
-        return found if len(_WORDS.findall(found.value.words)) <= 3 else None
+        return found if len(_WORDS.findall(found.value.words)) <= 3 else _phrase(gold)
     return found
+
+
+def _phrase(gold: str) -> Found | None:
+    """A few words and nothing else, so few that who means them says them in the same words."""
+    words = plain(clean(gold))
+    several = (
+        "\n" not in gold.strip() and 1 < len(words.split()) <= _MOST_WORDS and _PHRASE.fullmatch(words) is not None
+    )
+    return Found(gold.strip(), Text(words)) if several and not _ELSEWHERE.search(words) else None
 
 
 _short_reference = lru_cache(maxsize=512)(_reference)
@@ -111,6 +132,10 @@ def _same(gold: Found, answer: Found) -> bool:
     written = _letters(gold.text), _letters(answer.text)
     if written[0] and written[0] == written[1]:
         return True
+    if isinstance(gold.value, Text) and not gold.value.formal and (words := _ARTICLES.sub("", gold.value.words)):
+        said = answer.value.words if isinstance(answer.value, Text) else plain(clean(answer.text[:1000]))
+        if words == _ARTICLES.sub("", said):
+            return True
     words = isinstance(gold.value, Text) or all(_WORD.fullmatch(text) for text in written)
     if words and written[0].isalpha() and written[0].casefold() == written[1].casefold():
         return True
@@ -124,7 +149,9 @@ def _numeric(value: Value) -> bool:
 def _ends_in(response: str, words: str) -> bool:
     """Whether a response without boxes and formulas ends by naming a word: `The day is Friday.`"""
     answer, why = after_reasoning(first_turn(response))
-    ending = rf"(?:\b(?:is|are|was|be|on)|[:=])\s+\W*{re.escape(words)}\W*$"
+    ending = (
+        rf"(?:\b(?:is|are|was|be|on)|[:=])\s+\W*(?:(?:an?|the)\s+)?{re.escape(_ARTICLES.sub('', words, count=1))}\W*$"
+    )
     return not why and "boxed" not in answer and re.search(ending, answer[-300:].casefold()) is not None
 
 

@@ -13,9 +13,10 @@ from fractions import Fraction
 from r1zero.rewards.math import expression
 from r1zero.rewards.math.clean import clean
 from r1zero.rewards.math.dates import date
-from r1zero.rewards.math.expression import Node, NotAFormula
+from r1zero.rewards.math.expression import Node, NotAFormula, variables
+from r1zero.rewards.math.notations import aside, labelled, spelled_out
 from r1zero.rewards.math.units import amounts, split_unit
-from r1zero.rewards.math.values import Difference, Formula, Items, Matrix, Ratio, Relation, Text, Union, Value
+from r1zero.rewards.math.values import ORDINAL, Difference, Formula, Items, Matrix, Ratio, Relation, Text, Union, Value
 
 MAX_CHARACTERS = 4_000
 _MAX_ITEMS = 200
@@ -59,7 +60,7 @@ def read(text: str, *, gold: bool = False) -> Value | None:
         text = bold[1]
     if len(text) > MAX_CHARACTERS:
         return Text(text.strip()) if text.strip() else None
-    return _read(_trim(clean(text)), gold, 0)
+    return _read(_trim(spelled_out(clean(text))), gold, 0)
 
 
 def _number(whole: str, places: str) -> Formula:
@@ -78,6 +79,10 @@ def _read(text: str, gold: bool, depth: int) -> Value | None:
         return Formula(("number", quantity[0]), unit=quantity[1])
     if day := date(text):
         return Text(day)
+    if pieces := labelled(text):
+        return _several("()", pieces, gold, depth)
+    if measured := _with_aside(text, gold, depth):
+        return measured
     if only := _TEXT_ONLY.fullmatch(text):
         return _text(only[1], gold, depth)
     text = _joined(text)
@@ -89,7 +94,16 @@ def _read(text: str, gold: bool, depth: int) -> Value | None:
     if formula := _formula(text, gold):
         return formula
     formal = _COMMAND.search(text) is not None and not _PLAIN_WORD.search(text)
-    return Text(text, formal=True) if formal else Text(_plain(text))
+    return Text(text, formal=True) if formal else Text(plain(text))
+
+
+def _with_aside(text: str, gold: bool, depth: int) -> Formula | None:
+    """`12 (inches of snow)`: a number with its unit in brackets."""
+    found = aside(text) if text.endswith(")") else None
+    value = _read(found[0], gold, depth + 1) if found else None
+    if found is None or not isinstance(value, Formula) or value.unit or variables(value.node):
+        return None
+    return replace(value, unit=found[1], other=None)
 
 
 def _trim(text: str) -> str:
@@ -123,7 +137,7 @@ def _text(words: str, gold: bool, depth: int) -> Value | None:
         return _read(inner, gold, depth + 1)
     if inner[:1].isdigit() and isinstance(value := _read(inner, gold, depth + 1), Formula | Ratio):
         return value
-    return Text(_plain(inner)) if inner else None
+    return Text(plain(inner)) if inner else None
 
 
 def split(text: str, separators: str) -> tuple[list[str], list[str]]:
@@ -299,7 +313,7 @@ def _ratio(text: str, gold: bool, depth: int) -> Value | None:
 
 def _formula(text: str, gold: bool) -> Formula | None:
     if ordinal := _ORDINAL.fullmatch(text):
-        return Formula(("number", Fraction(ordinal[1])))
+        return Formula(("number", Fraction(ordinal[1])), unit=ORDINAL)
     whole = _parsed(text)
     pieces = split_unit(text)
     if pieces is None:
@@ -329,7 +343,7 @@ def _decimals(text: str) -> tuple[int, int] | None:
     return (len(match[2]), len((match[1] + match[2]).lstrip("0"))) if match else None
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Words for comparison: without markup, case and final punctuation."""
     words = _TEXT_ONLY.sub(r" \1 ", text)
     return " ".join(words.replace("$", " ").strip(" .,;:!\"'").casefold().split())

@@ -122,7 +122,7 @@ _POWER = r"(?:\s*\^\s*\{?[23]\}?)?"
 _TEXT_UNIT = re.compile(r"(?P<value>.*?)\s*\\text\s*\{(?P<unit>[^{}]*)\}" + rf"(?P<power>{_POWER})$", re.DOTALL)
 _PLAIN_UNIT = re.compile(
     rf"(?P<value>.*[\d)\]}}π])(?:\s+|(?=[^\w\s]|[^\x00-\x7f]|[A-Za-z]))"
-    rf"(?P<unit>(?:(?:square|cubic|sq\.?|cu\.?)\s+)?{_WORD}(?:\s+\(?{_WORD}\)?){{0,4}}{_POWER})$",
+    rf"(?P<unit>(?:(?:square|cubic|sq\.?|cu\.?)\s+)?{_WORD}(?:\s+(?:(?:of|per|in|for|on|to|an?|the)\s+){{0,2}}\(?{_WORD}\)?){{0,4}}{_POWER})$",
     re.DOTALL,
 )
 _MULTIPLIED = re.compile(r"(thousand|million|billion|trillion)\b\s*")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from r1zero.rewards.math.expression import Node
 
+ORDINAL = "th"  # the unit of `1st`
+
 
 @dataclass(frozen=True, slots=True)
 class Formula:
