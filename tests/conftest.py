@@ -69,6 +69,15 @@ def small_model(
     return model
 
 
+def save_tokenizer(folder: Path) -> None:
+    """A tokenizer of as many words as `small_model` has."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    words = models.WordLevel({f"w{number}": number for number in range(97)}, unk_token="w0")
+    PreTrainedTokenizerFast(tokenizer_object=Tokenizer(words), unk_token="w0").save_pretrained(folder)
+
+
 @pytest.fixture
 def model() -> Any:
     return small_model()
@@ -109,9 +118,13 @@ class ByteTokenizer:
     bos_token = None
     eos_token = "\x02"
     eos_token_id = 2
-    chat_template = None
+    pad_token = unk_token = chat_template = None
     all_special_tokens = ("\x02",)
     added_tokens_decoder: ClassVar[dict[int, AddedToken]] = {2: AddedToken("\x02", special=True)}
+
+    def get_vocab(self) -> dict[str, int]:
+        """As many as `small_model` has."""
+        return {chr(number): number for number in range(97)}
 
     def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
         return {"input_ids": list(text.encode())}

@@ -20,7 +20,7 @@ from r1zero.models.forward import token_logprobs
 from r1zero.models.load import load_model
 from r1zero.types import Sampling
 
-from ..conftest import ByteTokenizer, random_prompts, random_samples, small_model
+from ..conftest import ByteTokenizer, random_prompts, random_samples, save_tokenizer, small_model
 from ..engine.contract import greedy_by_transformers
 
 LORA = Lora(rank=4, alpha=8.0)
@@ -43,7 +43,7 @@ def adapted_model(settings: Lora = LORA, base: str = "nowhere", **options: Any) 
 def saved_base(folder: Path, **options: Any) -> Any:
     model = small_model(**options)
     model.save_pretrained(folder)
-    (folder / "tokenizer_config.json").write_text("{}")
+    save_tokenizer(folder)
     return model
 
 

@@ -19,7 +19,7 @@ from r1zero.models.value import load_scorer, token_values
 from r1zero.trainer.trainer import Trainer
 from r1zero.types import Batch, TokenLogprobs, TokenLoss, TokenValues
 
-from ..conftest import ByteTokenizer, random_samples, small_config
+from ..conftest import ByteTokenizer, random_samples, save_tokenizer, small_config
 
 (BATCH,) = pack(random_samples([(6, [5, 3, 8, 2]), (3, [4, 4])]), tokens_per_pack=1000)
 CPU: dict[str, Any] = {"dtype": torch.float32, "device": torch.device("cpu")}
@@ -35,14 +35,13 @@ RATES: dict[str, dict[str, Any]] = {
 
 def folder_of(path: Path, family: str, **changes: Any) -> str:
     """A model whose config still has its rates."""
-    from tokenizers import Tokenizer, models
-    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+    from transformers import AutoModelForCausalLM
 
     config = small_config(family, **changes)
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(copy.deepcopy(config)).save_pretrained(path)
     config.save_pretrained(path)
-    PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE())).save_pretrained(path)
+    save_tokenizer(path)
     return str(path)
 
 
