@@ -124,9 +124,10 @@ def _turn(turn: Any, names: Names) -> Message:
     if not isinstance(turn, Mapping) or names["role_tag"] not in turn:
         raise BadRow(f"a turn must have '{names['role_tag']}' and '{names['content_tag']}', found {str(turn)[:80]!r}")
     roles = {names[f"{role}_tag"]: role for role in ("user", "assistant", "observation", "function", "system")}
-    role = roles.get(turn[names["role_tag"]])
+    said = turn[names["role_tag"]]
+    role = roles.get(said) if isinstance(said, str) else None
     if role is None:
-        found = str(turn[names["role_tag"]])[:80]
+        found = str(said)[:80]
         raise BadRow(f"a turn has the unknown role '{found}'{suggest(found, map(str, roles))}")
     if calls := turn.get("tool_calls"):
         return Message("function", _thought(turn) + json.dumps(_calls(calls), ensure_ascii=False))
