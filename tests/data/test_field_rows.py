@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -84,12 +85,18 @@ def test_a_data_set_that_was_saved_to_disk(tmp_path: Path) -> None:
     assert len(read(tmp_path / "one")[0]) == 1
 
 
-def test_a_part_of_what_has_no_parts_is_refused(tmp_path: Path) -> None:
+def test_a_file_is_read_whole_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A recipe for a data set of the hub, pointed to a file of it."""
     file = lines(tmp_path / "a.jsonl", ROW)
-    assert error(file, split="test").endswith(
-        "a file has no splits; name the file of this one, or the folder of all of them"
-    )
-    assert error(file, subset="main").startswith("subset = 'main': ")
+    with caplog.at_level(logging.INFO, logger="r1zero"):
+        assert len(read(file, split="test", subset="main")[0]) == 1
+        assert len(read(file)[0]) == 1
+    assert caplog.messages == [
+        f"{file} is a file and read whole: split = 'test' and subset = 'main' are for folders and data sets of the hub"
+    ]
+
+
+def test_a_split_of_what_has_none_is_refused() -> None:
     assert "reasoning-gym has no splits" in error(Path("reasoning-gym:chain_sum"), split="test")
 
 

@@ -70,9 +70,9 @@ class PrepareRecipe(Section):
     merge_group_keys: tuple[str, ...] | None = None
     """Instead of preparing, concatenate the datasets in the input folder whose names contain each key."""
     split: str = "train"
-    """Split of a Hugging Face dataset."""
+    """Split of a Hugging Face dataset or a folder; a single file is read whole."""
     subset: str = ""
-    """Configuration of a Hugging Face dataset that has several."""
+    """Configuration of a Hugging Face dataset, or of a local copy of one, that has several."""
     output_format: Literal["megatron", "parquet", "arrow"] = "megatron"
     """Megatron indexed datasets, one per field; or one table with a column per field."""
     workers: int = Field(default=0, ge=0, le=4096)

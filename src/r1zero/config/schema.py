@@ -74,16 +74,19 @@ class Run(Section):
 
 class Columns(Section):
     question: str = "question"
+    """Name of a column; `prompt.0.content` and `reward_model.ground_truth` are values inside of columns. A list of chat
+    messages, also as JSON text, is a chat."""
     answer: str = "answer"
 
 
 class Source(Section):
     path: Place
-    """A file (.jsonl .json .csv .parquet), `reasoning-gym:TASK`, `r1zero:TASK`, or a Hugging Face dataset id."""
+    """A file (.jsonl .json .csv .parquet .arrow .txt), a folder of them or a local copy of a hub repository,
+    `reasoning-gym:TASK`, `r1zero:TASK`, `modelscope:OWNER/NAME`, or a Hugging Face dataset id."""
     split: str = "train"
-    """Split of a Hugging Face dataset, or of an `r1zero:` task."""
+    """Split of a Hugging Face dataset, of a folder, or of an `r1zero:` task; a single file is read whole."""
     subset: str = ""
-    """Configuration of a Hugging Face dataset that has several."""
+    """Configuration of a Hugging Face dataset, or of a local copy of one, that has several."""
     columns: Columns = Columns()
     answer_after: str = ""
     """Keep only what follows the last occurrence of this marker in the answer column (GSM8K: '####')."""
@@ -116,8 +119,8 @@ class Phase(Section):
 
 class Data(Source):
     path: Location = ""
-    """A file (.jsonl .json .csv .parquet), `reasoning-gym:TASK`, `r1zero:TASK`, or a Hugging Face dataset id; or give
-    sources."""
+    """A file (.jsonl .json .csv .parquet .arrow .txt), a folder of them or a local copy of a hub repository,
+    `reasoning-gym:TASK`, `r1zero:TASK`, `modelscope:OWNER/NAME`, or a Hugging Face dataset id; or give sources."""
     sources: tuple[TrainingSource, ...] = ()
     """Several sources, mixed by weight: in every stretch of prompts each has its share."""
     curriculum: tuple[Phase, ...] = ()

@@ -38,9 +38,9 @@ class Rows(Section):
     rejected} of alpaca, {messages, system, chosen, rejected, role_tag, ...} of sharegpt and openai, {prompt, steps,
     labels}, {text}, and {margin} of pairs; "" switches one off."""
     split: str = "train"
-    """Split of a Hugging Face dataset, or of an `r1zero:` task."""
+    """Split of a Hugging Face dataset, of a folder, or of an `r1zero:` task; a single file is read whole."""
     subset: str = ""
-    """Configuration of a Hugging Face dataset that has several."""
+    """Configuration of a Hugging Face dataset, or of a local copy of one, that has several."""
     options: dict[str, int | float | str | bool] = Field(default={})
     """Arguments of a generated task."""
     limit: int = Field(default=0, ge=0)

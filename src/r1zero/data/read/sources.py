@@ -13,6 +13,7 @@ from r1zero.data.read.folders import folder_files
 from r1zero.data.read.readers import READERS, file_chunks
 from r1zero.data.read.rows import Chunk, Row, in_chunks
 from r1zero.errors import UsageError, suggest
+from r1zero.log import log
 
 
 def read(source: Source) -> Iterator[Row]:
@@ -31,7 +32,7 @@ def chunks(source: Source) -> Iterator[Chunk]:
     """The same rows in chunks that need not be parsed here; `source.limit` is not applied. Raises UsageError."""
     path = source.path
     if path.startswith("reasoning-gym:"):
-        _refuse_parts(source, "a task of reasoning-gym has no splits; tell them apart by options: {seed: ...}")
+        _refuse_split(source)
         return in_chunks(path, _reasoning_gym(path.removeprefix("reasoning-gym:"), source))
     if path.startswith("r1zero:"):
         return in_chunks(path, _generated(path.removeprefix("r1zero:"), source))
@@ -41,7 +42,7 @@ def chunks(source: Source) -> Iterator[Chunk]:
     if file.is_dir():
         return _folder(source, file)
     if file.suffix in READERS or file.exists() or path.startswith((".", "/", "~")):
-        _refuse_parts(source, "a file has no splits; name the file of this one, or the folder of all of them")
+        _say_unused(source)
         return file_chunks(file)
     return in_chunks(path, _hub(source))
 
@@ -59,12 +60,22 @@ def _folder(source: Source, folder: Path) -> Iterator[Chunk]:
         yield from file_chunks(file)
 
 
-def _refuse_parts(source: Source, why: str) -> None:
-    """A part that is asked for and not looked for would be training on the test set."""
+def _say_unused(source: Source) -> None:
+    """A file is one part of a data set, whatever a recipe says of the whole one."""
+    defaults = {name: Source.model_fields[name].default for name in ("split", "subset")}
+    given = [f"{name} = '{value}'" for name, usual in defaults.items() if (value := getattr(source, name)) != usual]
+    if given:
+        log.info(
+            f"{source.path} is a file and read whole: {' and '.join(given)} are for folders and data sets of the hub"
+        )
+
+
+def _refuse_split(source: Source) -> None:
     if source.split != Source.model_fields["split"].default:
-        raise UsageError(f"split = '{source.split}': {source.path}: {why}")
-    if source.subset:
-        raise UsageError(f"subset = '{source.subset}': {source.path}: {why.replace('splits', 'subsets')}")
+        raise UsageError(
+            f"split = '{source.split}': {source.path}: a task of reasoning-gym has no splits; tell them apart by "
+            f"options: {{seed: ...}}"
+        )
 
 
 def _modelscope(dataset: str) -> Path:
