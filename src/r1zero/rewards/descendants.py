@@ -7,11 +7,12 @@ import contextlib
 import ctypes
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _PROC = Path("/proc")
+_CHILDREN = _PROC / "thread-self" / "children"
 _ROUNDS = 20  # who starts processes faster than they are killed
 
 
@@ -34,6 +35,15 @@ def of(pid: int) -> set[int]:
         found.update(new)
         waiting += new
     return found
+
+
+def reap(keep: Collection[int]) -> None:
+    """Take note of adopted processes that have ended; the ends of those to `keep` are somebody's to ask for."""
+    with contextlib.suppress(OSError):
+        for child in map(int, _CHILDREN.read_text().split()):
+            if child not in keep:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(child, os.WNOHANG)
 
 
 def kill(pids: Iterable[int]) -> None:

@@ -13,6 +13,7 @@ import gc
 import json
 import logging
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from r1zero.rewards.contained import Place
 
 _START_SECONDS = 120.0
 _ANSWER_SECONDS = 30.0
+_REAP_SECONDS = 1.0  # between two looks for adopted processes that have ended
 
 
 class Nursery:
@@ -101,6 +103,9 @@ def main() -> None:
     _answer(orders, _too_small(memory_mib) or {"ready": True})
     workers: set[int] = set()
     while True:
+        while not select.select([orders], [], [], _REAP_SECONDS)[0]:
+            descendants.reap(workers)
+        descendants.reap(workers)
         line, descriptors, _, _ = socket.recv_fds(orders, 64, 1)
         if not line:
             break
