@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def command(
     overrides: Annotated[list[str] | None, typer.Argument(help="Settings as section.key=value.")] = None,
     tiny: Annotated[
-        bool, typer.Option(help="The miniature: a base model of 0.8 M parameters learns to think.")
+        bool, typer.Option(help="The miniature: a base model of 0.8 M parameters learns to write its steps.")
     ] = False,
 ) -> None:
     """Watch a base model learn to reason: evaluate, train by RL, evaluate again, show what changed."""
