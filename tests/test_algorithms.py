@@ -51,6 +51,15 @@ def test_every_algorithm_runs_with_minibatches_and_epochs(tmp_path: Path, name: 
     assert ("critic/loss" in records[0]) == (name == "ppo")
 
 
+def test_ppo_learns_from_groups_of_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its baseline is the critic, so rewards without a spread are no reason to say that nothing is learned."""
+    with caplog.at_level(logging.INFO, logger="r1zero"):
+        records = run(tmp_path, *PPO, "algorithm.group_size=1")
+    assert "no gradient" not in caplog.text
+    assert [record["groups/without_spread"] for record in records] == [1, 1]
+    assert all(record["grad_norm"] > 0 and record["updates/without_gradient"] == 0 for record in records)
+
+
 def test_two_steps_of_ppo_are_those_of_float64(tmp_path: Path) -> None:
     """Whatever the processor. The first update is off by its sums' order; Adam makes steps of equal size of gradients
     near zero, so later numbers are off by as much as a few such weights matter: 4e-4 was the most on three instruction

@@ -248,3 +248,29 @@ def test_other_encodings_are_named(tmp_path: Path, name: str, content: bytes, re
     said = error(tmp_path / name)
     assert reason in said
     assert "no such column" not in said
+
+
+@pytest.mark.parametrize("depth", [60, 70, 700, 950])
+def test_values_of_any_depth(tmp_path: Path, depth: int) -> None:
+    """Python's own JSON reads some 990."""
+    deep = "[" * depth + "]" * depth
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"question": "a?", "answer": "1", "x": {deep}}}\n{json.dumps(ROW)}\n')
+    problems, rejected = read(path)
+    assert len(problems) == (2 if depth < 64 else 1)
+    assert [bad.reason for bad in rejected] == ["values are nested more than 64 deep"] * (depth > 64)
+    assert json.dumps([bad.columns for bad in rejected])
+
+
+def test_a_description_that_leads_out_of_the_folder(tmp_path: Path) -> None:
+    lines(tmp_path / "secret.jsonl", ROW)
+    lines(tmp_path / "data" / "train.jsonl", ROW)
+    (tmp_path / "data" / "README.md").write_text(
+        "---\nconfigs:\n- config_name: a\n  data_files: ../secret.jsonl\n---\n"
+    )
+    assert "which is not in the folder" in error(tmp_path / "data")
+    saved = {"_data_files": [{"filename": "../secret.jsonl"}]}
+    (tmp_path / "data" / "state.json").write_text(json.dumps(saved))
+    assert "which is not in the folder" in error(tmp_path / "data")
+    (tmp_path / "data" / "state.json").write_text("{}")
+    assert "does not describe a saved data set: KeyError" in error(tmp_path / "data")

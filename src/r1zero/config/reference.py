@@ -17,9 +17,10 @@ _HEADER = "| key | type | default | meaning |\n|---|---|---|---|"
 _HEAD = """\
 # Recipe keys
 
-Every key of every kind of recipe, with its type, default and meaning. Made from the schema by `python -m r1zero.config.reference`; a test keeps it true. A key without a default must be
-given. Any key can be set on the command line as `section.key=value`, in a list with the number of the entry:
-`data.sources.0.weight=2`. Where a key holds text, the value is taken as written; elsewhere it is YAML.
+Every key of every kind of recipe, with its type, default and meaning. Made from the schema by
+`python -m r1zero.config.reference`; a test keeps it true. A key without a default must be given. Any key can be set on
+the command line as `section.key=value`, in a list with the number of the entry: `data.sources.0.weight=2`. Where a key
+holds text, the value is taken as written; elsewhere it is YAML.
 """
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from r1zero.data.read.readers import READERS
 from r1zero.errors import UsageError, suggest
@@ -22,7 +24,9 @@ def folder_files(folder: Path, split: str, subset: str) -> list[Path]:
     splits = _saved(folder, subset) or _splits(folder, subset)
     if split not in splits:
         raise UsageError(f"split = '{split}': {folder} has none of this name{suggest(split, splits)}")
-    files = [Path(file) for file in splits[split]]
+    files = [Path(os.path.normpath(file)) for file in splits[split]]  # links stay: the hub's cache is made of them
+    if outside := next((file for file in files if not file.is_relative_to(folder)), None):
+        raise UsageError(f"path = '{folder}': its description names {outside}, which is not in the folder")
     if other := next((file for file in files if file.suffix not in READERS), None):
         raise UsageError(f"path = '{folder}': {other.name} is of no known file type; use one of {', '.join(READERS)}")
     others = {name: len(found) for name, found in splits.items() if name != split}
@@ -36,7 +40,7 @@ def _saved(folder: Path, subset: str) -> dict[str, list[str]]:
     """Of a folder that `datasets` wrote by `save_to_disk`; nothing for any other one."""
     names = [""]
     if (folder / _SAVED_SPLITS).is_file():
-        names = json.loads((folder / _SAVED_SPLITS).read_text(encoding="utf-8"))["splits"]
+        names = [str(name) for name in _described(folder / _SAVED_SPLITS, "splits")]
     elif not (folder / _SAVED).is_file():
         return {}
     if subset:
@@ -46,8 +50,15 @@ def _saved(folder: Path, subset: str) -> dict[str, list[str]]:
 
 
 def _saved_files(folder: Path) -> list[str]:
-    state = json.loads((folder / _SAVED).read_text(encoding="utf-8"))
-    return [str(folder / file["filename"]) for file in state["_data_files"]]
+    files = _described(folder / _SAVED, "_data_files")
+    return [str(folder / file["filename"]) for file in files]
+
+
+def _described(file: Path, key: str) -> list[Any]:
+    try:
+        return list(json.loads(file.read_text(encoding="utf-8"))[key])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"path = '{file}': does not describe a saved data set: {error!r}") from None
 
 
 def _splits(folder: Path, subset: str) -> Mapping[str, Sequence[str]]:

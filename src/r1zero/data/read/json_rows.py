@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from r1zero.data.read.rows import MAX_ROW_BYTES, Row
 from r1zero.errors import UsageError
 
+_DEEPEST = 64
 _MAX_ITEM = 8 * MAX_ROW_BYTES  # of a list: what has no end by then has none
 
 
@@ -44,9 +45,25 @@ def parse(number: int, line: bytes) -> Row | None:
 
 
 def as_row(where: int, value: Any) -> Row:
+    if isinstance(value, dict) and _too_deep(value):
+        shallow = {name: cell for name, cell in value.items() if not isinstance(cell, dict | list)}
+        return Row(where, shallow, f"values are nested more than {_DEEPEST} deep")
     if isinstance(value, dict):
         return Row(where, value)
     return Row(where, {}, f"a row must be an object, found {type(value).__name__}")
+
+
+def _too_deep(value: Any) -> bool:
+    """Whether functions that call themselves would fail on a value, here or where a row is written."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+    return bool(level)
 
 
 class JsonList:
