@@ -109,6 +109,12 @@ def test_problems_of_a_folder_have_ids_and_files_of_their_own(tmp_path: Path) ->
     assert [problem.file for problem in problems] == [str(folder / "a.jsonl"), str(folder / "b.jsonl")]
     assert [(row.source, row.line) for row in rejected] == [(str(folder / "a.jsonl"), 2), (str(folder / "b.jsonl"), 1)]
     assert Rejected.problem(problems[1], "x").source == str(folder / "b.jsonl")
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "snapshot").mkdir()  # the hub's cache is made of links
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / "snapshot" / name).symlink_to(folder / name)
+    for place, named in (("link", "math"), ("snapshot", "snapshot")):
+        assert [problem.id for problem in read(tmp_path / place)[0]] == [f"{named}/a.jsonl:1", f"{named}/b.jsonl:2"]
 
 
 def test_columns_inside_of_columns(tmp_path: Path) -> None:

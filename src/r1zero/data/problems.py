@@ -80,10 +80,10 @@ def _problem(row: Row, source: Source) -> Problem:
 def _name(path: str, file: str) -> str:
     """A file of a source, unlike any other one of it. Example: `math/train.jsonl` in the folder `math`; `math` for the
     file `math.jsonl`."""
-    folder, found = Path(path).expanduser().resolve(), Path(file).resolve()
-    if file and found != folder and found.is_relative_to(folder):
-        return (Path(folder.name) / found.relative_to(folder)).as_posix()
-    return Path(path).stem
+    folder, found = Path(path).expanduser().resolve(), Path(file)
+    if not file or found == Path(path).expanduser():
+        return Path(path).stem
+    return (Path(folder.name) / found.relative_to(folder)).as_posix() if found.is_relative_to(folder) else file
 
 
 def _question(value: Any, name: str) -> str | tuple[Message, ...]:
