@@ -178,6 +178,9 @@ def _pairs(numbers: random.Random) -> Cases:
         yield "pair", f"x={a}, y={b}", f"\\boxed{{y={a}, x={b}}}"
         yield "pair", f"x={a}, y={b}", f"\\boxed{{x={a}}}"
         yield "pair", f"x={a},y={b} or x={b},y={a}", f"\\boxed{{({a},{b})}}"
+        yield "system", f"({a},{b})", f"\\boxed{{\\begin{{cases}} x={b} \\\\ y={a} \\end{{cases}}}}"
+        yield "system", f"{a}", f"\\boxed{{\\begin{{cases}} {a} & x>0 \\\\ {b} & x<0 \\end{{cases}}}}"
+        yield "lines", f"y = x + {a}, y = {b}x", f"\\boxed{{y - {b}x = 0, y - x = -{a}}}"
         yield "lines", f"y = x + {a}, y = {b}x", f"\\boxed{{y = {b}x, y = x - {a}}}"
         yield "lines", f"x - y + {a} = 0 or x + y - {b} = 0", f"\\boxed{{x + y - {b} = 0}}"
 
@@ -206,6 +209,9 @@ def _notations(numbers: random.Random) -> Cases:
         yield "ordinal", f"{n}th", f"\\boxed{{{n + 1}th}}"
         yield "ordinal", f"{n}", f"\\boxed{{{n + 1}^{{th}}}}"
         yield "dozen", f"{12 * n}", f"\\boxed{{{n + 1} dozen}}"
+        yield "dozen", f"{12 * n}", "\\boxed{a dozen}" if n > 1 else "\\boxed{two dozen}"
+        yield "base", f"{n}", f"\\boxed{{{n} base 7}}" if n > 6 else "\\boxed{1}"
+        yield "base", f"{n}_9", f"\\boxed{{({n})_8}}" if n > 8 else "\\boxed{1}"
         yield "dozen", f"{n} dozen eggs", f"\\boxed{{{12 * n + 1} eggs}}"
     for base in _BASES[2:]:
         digits = "".join(numbers.choice("123") for _ in range(4))

@@ -139,9 +139,14 @@ def _by_name(value: Items) -> Sequence[Value]:
 def _values(gold: Items, answer: Items) -> tuple[Sequence[Value], Sequence[Value]]:
     """`n = 1, 2, 3` is three values of n: with one name in all, the name says nothing."""
     named = [{_SUBSCRIPT.sub("", name) for name in _names(value)} - {""} for value in (gold, answer)]
-    if len(named[0] | named[1]) > 1 or (all(named) and len(set(_names(gold)) - {""}) > 1):
+    if len(named[0] | named[1]) > 1 or (all(named) and len(set(_names(gold)) - {""}) > 1) or _equations(gold, answer):
         return gold.items, answer.items
     return tuple(map(_right_side, gold.items)), tuple(map(_right_side, answer.items))
+
+
+def _equations(gold: Items, answer: Items) -> bool:
+    """Whether one side has equations that are no assignments, so that the others are equations too."""
+    return any(isinstance(item, Relation) and not item.name for item in (*gold.items, *answer.items))
 
 
 def _right_side(value: Value) -> Value:
@@ -284,6 +289,10 @@ def _tight(text: Text) -> str:
 def _word_and_number(word: Value, value: Value) -> bool:
     if not isinstance(word, Text) or not isinstance(value, Formula):
         return False
+    if word.words.rstrip("s").endswith(" dozen") and not value.unit.startswith(_DOZEN):
+        count = word.words.rstrip("s").removesuffix(" dozen")
+        known = {"a": 1, **{name: number for number, name in enumerate(_NUMBER_WORDS)}}
+        return count in known and same(("number", Fraction(12 * known[count])), value.node)
     if value.unit == ORDINAL and word.words in _ORDINALS:
         return same(("number", Fraction(_ORDINALS.index(word.words) + 1)), value.node)
     if word.words not in _NUMBER_WORDS:

@@ -44,7 +44,7 @@ _APART = re.compile(
 )
 _BELONG = re.compile(r"[\s$,;&\\(\)\[\].~]*", re.ASCII)
 _CONNECTED = re.compile(
-    r"(?:\band\b|\bor\b|[,;、和或&])[\s$\\}{~]*(?:\w{1,2}\s*=\s*|\\?(?:q?quad|text|[,;! ])|[\s${}])*$", re.I
+    r"(?:\band\b|\bor\b|[,;、和或&])[\s$\\}{~]*(?:\w{1,2}\s*_?\s*\w?\s*=\s*|\\?(?:q?quad|text|[,;! ])|[\s${}])*$", re.I
 )
 _MARKUP = re.compile(r"\\(?:q?quad|text|mbox|mathrm|[,;! ])|[{}]")
 _ANCHOR = re.compile(

@@ -23,12 +23,14 @@ _WORD = re.compile(r"[A-Za-z][a-z]{2,}")
 _WORDS = re.compile(r"[A-Za-z]{3,}")
 _MOST_WORDS = 10  # of a phrase that is compared as it is written; what is longer explains
 _ELSEWHERE = re.compile(  # a phrase that says where the answer is, or that there is none
-    r"\b(?:proof|proofs|proved?n?|shown?|above|below|omitted|see|refer|figures?|diagram|graph|solutions?|explanations?|"
+    r"\b(?:proof|proofs|proved?n?|shown?|above|below|omitted|see|refer|figures?|diagram|graph|explanations?|"
     r"exercise|reader|vary|varies|various|q\.?e\.?d|statement|hence|therefore|follows)\b",
     re.IGNORECASE,
 )
 _PHRASE = re.compile(r"[^\W\d_][^\W\d_]*(?:[\s,'’-]+[^\W\d_]+)*")
-_ARTICLES = re.compile(r"^(?:an?|the)\s+|\bthe\s+", re.IGNORECASE)
+_ARTICLES = re.compile(
+    r"^(?:there\s+(?:is|are|exists?)\s+)?(?:an?|the)\s+|^there\s+(?:is|are|exists?)\s+|\bthe\s+", re.IGNORECASE
+)
 _CACHED = 200  # characters of a reference that is kept
 _MARKUP = re.compile(r"\\text\s*\{([^{}]*)\}|\$|(?<!\d)\s+|\s+(?!\d)")
 

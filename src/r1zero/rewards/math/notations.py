@@ -14,12 +14,19 @@ _BASES = {
         "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split(), start=2
     )
 }
-_BASE = re.compile(
-    rf"(?<=[\dA-F}}])_\s*(?:\{{\s*)?(?:\\text\s*\{{\s*)?({'|'.join(_BASES)})(?![A-Za-z])\s*\}}?\s*\}}?", re.IGNORECASE
+_NUMERAL = rf"(\d{{1,2}}|{'|'.join(_BASES)})(?![A-Za-z\d])"
+_WORD_BASE = r"(?:\\text\s*\{\s*)?(?:base\s*)?\}?\s*(?:\\text\s*\{\s*)?"
+_BASE = re.compile(rf"(?<=[\dA-F)}}])\s*_\s*(?:\{{\s*)?{_WORD_BASE}{_NUMERAL}[\s}}]*", re.IGNORECASE)
+_IN_BASE = re.compile(
+    rf"(?<=[\dA-F])\s*,?\s*\(?\s*(?:\\text\s*\{{\s*)?\(?\s*(?:in\s+)?base\s*-?\s*\}}?\s*{_NUMERAL}[\s}})]*\Z",
+    re.IGNORECASE,
 )
+_BRACKETED_DIGITS = re.compile(r"\(\s*([\dA-F]+)\s*\)(?=\s*_)")
 _DIGITS = r"\{?\s*(\d{1,4})\s*\}?"
 _LETTER_C = r"(?:\\text\s*\{\s*C\s*\}|C)"
 _CHOOSE = (
+    re.compile(r"(?<![\w.\\])(\d{1,4})\s*(?:\\text\s*\{\s*)?choose\s*\}?\s*(\d{1,4})(?![\w.])"),  # 5 choose 2
+    re.compile(r"(?<![A-Za-z\\])(?:\\text\s*\{\s*nCr\s*\}|nCr)\s*\(\s*(\d{1,4})\s*,\s*(\d{1,4})\s*\)"),
     re.compile(rf"(?<![A-Za-z\\_]){_LETTER_C}\s*\(\s*(\d{{1,4}})\s*,\s*(\d{{1,4}})\s*\)"),  # C(5,2)
     re.compile(rf"(?<![A-Za-z\\\d}}]){_LETTER_C}\s*_\s*{_DIGITS}\s*\^\s*{_DIGITS}"),  # C_5^2
     re.compile(rf"(?:\{{\s*\}}\s*|(?<![\w}})]))[_^]\s*{_DIGITS}\s*{_LETTER_C}\s*_\s*{_DIGITS}"),  # {}_5C_2
@@ -32,7 +39,8 @@ _UNLIKE_A_UNIT = re.compile(
 )
 _LONG_WORD = re.compile(r"[A-Za-z]{3,}")
 _LABEL = re.compile(
-    r"(?:^|(?<=[\s,;}]))(?:\\text\s*\{\s*)?\(?([a-h]|[1-9]|i{1,3}|iv|v)\)\s*\}?(?=[\s~\\$\d.(-]|[A-Za-z])",
+    r"(?:^|(?<=[\s,;}]))(?:\\text\s*\{\s*)?(?:part\s+)?"
+    r"(?:\(?([a-h]|[1-9]|i{1,3}|iv|v)\)|([a-h])[.:](?!\S))\s*:?\s*\}?(?=[\s~\\$\d.(-]|[A-Za-z])",
     re.IGNORECASE,
 )
 _SERIES = ("abcdefgh", "123456789", ("i", "ii", "iii", "iv", "v"))
@@ -43,12 +51,18 @@ def spelled_out(text: str) -> str:
     if "'" in text:
         text = _APOSTROPHES.sub(lambda match: match[1].replace("'", ""), text)
     if "_" in text:
-        text = _BASE.sub(lambda match: f"_{{{_BASES[match[1].lower()]}}}", text)
-    if "C" in text:
+        text = _BASE.sub(_in_digits, _BRACKETED_DIGITS.sub(r"\1", text))
+    if "base" in text:
+        text = _IN_BASE.sub(_in_digits, text)
+    if "C" in text or "choose" in text:
         for pattern in _CHOOSE:
             text = pattern.sub(lambda match: _binomial(match, match[1], match[2]), text)
         text = _CHOOSE_UP.sub(lambda match: _binomial(match, match[2], match[1]), text)
     return text
+
+
+def _in_digits(match: re.Match[str]) -> str:
+    return f"_{{{_BASES.get(match[1].lower(), match[1])}}}"
 
 
 def _binomial(match: re.Match[str], upper: str, lower: str) -> str:
@@ -74,7 +88,7 @@ def labelled(text: str) -> list[str] | None:
     found = list(_LABEL.finditer(text))
     if len(found) < 2 or found[0].start() > 0:
         return None
-    labels = [match[1].lower() for match in found]
+    labels = [(match[1] or match[2]).lower() for match in found]
     if not any(labels == list(series[: len(labels)]) for series in _SERIES):
         return None
     ends = [match.start() for match in found[1:]] + [len(text)]

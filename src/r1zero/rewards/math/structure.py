@@ -15,7 +15,7 @@ from r1zero.rewards.math.clean import clean
 from r1zero.rewards.math.dates import date
 from r1zero.rewards.math.expression import Node, NotAFormula, variables
 from r1zero.rewards.math.notations import aside, labelled, spelled_out
-from r1zero.rewards.math.units import amounts, split_unit
+from r1zero.rewards.math.units import amounts, factor, split_unit
 from r1zero.rewards.math.values import ORDINAL, Difference, Formula, Items, Matrix, Ratio, Relation, Text, Union, Value
 
 MAX_CHARACTERS = 4_000
@@ -36,6 +36,10 @@ _BOLD = re.compile(r"\s*\*\*([^*]+)\*\*\s*")
 _DECIMAL = re.compile(r"[-+]?(\d*)\.(\d+)")
 _PAIRED = re.compile(r"\$\$?([^$]+)\$\$?")
 _MATRIX = re.compile(r"\\begin\s*\{([pbvVB]?(?:small)?matrix|array)\}(?:\{[^{}]*\})?(.*)\\end\s*\{\1\}", re.DOTALL)
+_CASES = re.compile(
+    r"(?:\\text\s*)?\\begin\s*\{(?:cases|aligned|array)\}(?:\{[^{}]*\})?(.*)\\end\s*\{(?:cases|aligned|array)\}",
+    re.DOTALL,
+)
 _HALF = re.compile(r"\s*(?:\\text\s*\{\s*)?([ap])\.?\s?m\b\.?\s*\}?$", re.IGNORECASE)
 _TO = re.compile(r"(?<=\d)\s*(?:\\text\s*\{\s*to\s*\}|\bto\b)\s*(?=\d)")
 _RATIO_PART = re.compile(r"[^:]{1,60}")
@@ -85,7 +89,7 @@ def _read(text: str, gold: bool, depth: int) -> Value | None:
         return measured
     if only := _TEXT_ONLY.fullmatch(text):
         return _text(only[1], gold, depth)
-    text = _joined(text)
+    text = _joined(_system(text))
     if not text:
         return None
     for reader in (_memberships, _unions, _differences, _lists, _signs, _relations, _groups, _matrix, _ratio):
@@ -101,8 +105,10 @@ def _with_aside(text: str, gold: bool, depth: int) -> Formula | None:
     """`12 (inches of snow)`: a number with its unit in brackets."""
     found = aside(text) if text.endswith(")") else None
     value = _read(found[0], gold, depth + 1) if found else None
-    if found is None or not isinstance(value, Formula) or value.unit or variables(value.node):
+    if found is None or not isinstance(value, Formula) or variables(value.node):
         return None
+    if value.unit:  # `$12 (per hour)`
+        return value if value.unit in "$€£¥₹" or factor(found[1], value.unit) == 1 else None
     return replace(value, unit=found[1], other=None)
 
 
@@ -128,6 +134,15 @@ def _joined(text: str) -> str:
     if "and" in text or "or" in text or "和" in text or "或" in text:
         text = _WORDS_BETWEEN.sub(",", text)
     return re.sub(r",\s*(?:,\s*)+", ", ", text).strip(" ,")
+
+
+def _system(text: str) -> str:
+    """A system of equations, `\\begin{cases} x=1 \\\\ y=2 \\end{cases}`, as a list; a function by cases stays."""
+    match = _CASES.fullmatch(text)
+    if match is None:
+        return text
+    lines = [line.replace("&", "").strip(" ,;.") for line in re.split(r"\\\\", match[1]) if line.strip()]
+    return ", ".join(lines) if all(line.count("=") == 1 and "," not in line for line in lines) else text
 
 
 def _text(words: str, gold: bool, depth: int) -> Value | None:
