@@ -17,8 +17,8 @@ import matplotlib.pyplot as plt
 from results import save
 
 from r1zero.config.load import RECIPES
-from r1zero.metrics import read_metrics
 from r1zero.report import read
+from r1zero.run.metrics import read_metrics
 
 CURVES = Path(__file__).parent.parent / "docs" / "results" / "algorithms.png"
 WITHIN = 0.03  # of GRPO's accuracy: what PPO as Open-Reasoner-Zero runs it must reach

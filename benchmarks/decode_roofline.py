@@ -20,7 +20,7 @@ import torch
 from results import save
 from train_roofline import load, wait
 
-from r1zero import device
+from r1zero.base import device
 from r1zero.engine.native import NativeEngine
 from r1zero.types import Problem, Prompt, Sampling
 

@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 from results import save
 
-from r1zero import device
+from r1zero.base import device
 from r1zero.rewards.math import judge
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Problem

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from results import save
 
-from r1zero import device, seeds
 from r1zero.algorithms import build
+from r1zero.base import device, seeds
 from r1zero.config import Algorithm, Lora, Optimization
 from r1zero.data.packing import pack
 from r1zero.models import fetch

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from r1zero import device
+from r1zero.base import device
 from r1zero.engine.native import NativeEngine
 from r1zero.models.load import load_model
 from r1zero.types import Problem, Prompt, Sampling

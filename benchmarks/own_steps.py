@@ -15,14 +15,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from r1zero import device, loop
-from r1zero.build import build
-from r1zero.checkpoint.folder import RunFolder
+from r1zero.base import device
 from r1zero.config import Recipe, load
-from r1zero.interrupt import Stop
-from r1zero.metrics import read_metrics
 from r1zero.rewards.pool import ScorerPool
-from r1zero.session import Session
+from r1zero.rl import loop
+from r1zero.rl.parts import build
+from r1zero.run.folder import RunFolder
+from r1zero.run.interrupt import Stop
+from r1zero.run.metrics import read_metrics
+from r1zero.run.session import Session
 
 
 class Paced(Session):

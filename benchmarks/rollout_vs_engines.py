@@ -21,7 +21,7 @@ from results import save
 from step_vs_trl import write_prompts
 from worker import Worker, middle, take_turns
 
-from r1zero import device
+from r1zero.base import device
 from r1zero.models import fetch
 
 HERE = Path(__file__).parent

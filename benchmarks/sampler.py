@@ -13,7 +13,7 @@ from statistics import median
 import torch
 from results import save
 
-from r1zero import device
+from r1zero.base import device
 from r1zero.engine.native.sampler import sample
 from r1zero.types import Sampling
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from results import save
 
-from r1zero import device
 from r1zero.algorithms import build
+from r1zero.base import device
 from r1zero.config import Algorithm, Optimization
 from r1zero.data.packing import pack
 from r1zero.engine.native import NativeEngine

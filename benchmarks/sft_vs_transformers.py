@@ -23,7 +23,7 @@ from r1zero.data import order
 from r1zero.data.tokens import Reading, read_fields
 from r1zero.data.training_set import Limit, TrainingSet
 from r1zero.models import fetch
-from r1zero.objectives import build
+from r1zero.tuning.objectives import build
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from results import save
 from worker import Worker, middle, take_turns
 
-from r1zero import device
+from r1zero.base import device
 from r1zero.config import Recipe, load
 from r1zero.data.problems import to_problems
 from r1zero.data.prompts import renderer, to_prompts

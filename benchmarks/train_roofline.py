@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from results import save
 
-from r1zero import device, speed
 from r1zero.algorithms import build
+from r1zero.base import device
 from r1zero.config import Algorithm, Optimization
 from r1zero.data.packing import pack
 from r1zero.models import fetch
 from r1zero.models.flops import NOTHING, model_flops
 from r1zero.models.load import check_forward, load_model
+from r1zero.run import speed
 from r1zero.trainer.trainer import Trainer
 from r1zero.types import Sample
 

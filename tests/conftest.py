@@ -10,7 +10,7 @@ import pytest
 import torch
 from tokenizers import AddedToken
 
-from r1zero import device
+from r1zero.base import device
 from r1zero.models import dropout
 from r1zero.models.load import check_forward
 from r1zero.types import Problem, Prompt, Sample

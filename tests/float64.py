@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from r1zero import seeds
+from r1zero.base import seeds
 from r1zero.config import Recipe
 from r1zero.models import fetch
 from r1zero.models.value import load_scorer

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
-from r1zero import device
-from r1zero.build import build
-from r1zero.checkpoint.folder import RunFolder
+from r1zero.base import device
 from r1zero.config import Recipe, load
-from r1zero.interrupt import Stop
-from r1zero.loop import train
 from r1zero.rewards.pool import ScorerPool
-from r1zero.session import Session
+from r1zero.rl.loop import train
+from r1zero.rl.parts import build
+from r1zero.run.folder import RunFolder
+from r1zero.run.interrupt import Stop
+from r1zero.run.session import Session
 from r1zero.types import Completion, Prompt, Sampling
 
 from .fakes import ScriptedEngine

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from r1zero.base.errors import UsageError
 from r1zero.data.packing import pack
-from r1zero.errors import UsageError
 from r1zero.models import adapters
 from r1zero.models.fetch import TINY as TINY_FOLDER
 from r1zero.models.forward import token_logprobs

@@ -14,8 +14,8 @@ import pytest
 
 from r1zero.algorithms import ALGORITHMS
 from r1zero.algorithms.kl import adapted
+from r1zero.base.errors import UsageError
 from r1zero.config import Recipe, load
-from r1zero.errors import UsageError
 from r1zero.types import Completion, Prompt, Sampling
 
 from . import float64

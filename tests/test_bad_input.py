@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 
 from .recipes import TINY, metrics, r1zero, start, write_recipe
 
@@ -178,14 +178,14 @@ def test_evaluate_without_an_evaluation_section(recipe: Path) -> None:
 
 def test_a_hostile_answer_is_a_timeout_and_the_run_continues(tmp_path: Path) -> None:
     """An engine whose answer holds the verifier for ever: verdict `timeout`, counted, and training goes on."""
-    from r1zero import device
-    from r1zero.build import build
-    from r1zero.checkpoint.folder import RunFolder
+    from r1zero.base import device
     from r1zero.config import Recipe, load
-    from r1zero.interrupt import Stop
-    from r1zero.loop import train
     from r1zero.rewards.pool import ScorerPool
-    from r1zero.session import Session
+    from r1zero.rl.loop import train
+    from r1zero.rl.parts import build
+    from r1zero.run.folder import RunFolder
+    from r1zero.run.interrupt import Stop
+    from r1zero.run.session import Session
 
     from .fakes import ScriptedEngine
 

@@ -8,10 +8,10 @@ import sys
 import pytest
 import torch
 
-from r1zero import device
-from r1zero.errors import UsageError
-from r1zero.log import duration
-from r1zero.seeds import derive, generator
+from r1zero.base import device
+from r1zero.base.errors import UsageError
+from r1zero.base.log import duration
+from r1zero.base.seeds import derive, generator
 
 
 def test_auto_takes_the_faster_dtype(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from r1zero.base.errors import UsageError
 from r1zero.cli.main import app
-from r1zero.errors import UsageError
 
 ROWS = [
     {"id": "a", "gold": "4", "answer": "\\boxed{4}", "expected": True},

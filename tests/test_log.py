@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from r1zero.log import Progress, duration
+from r1zero.base.log import Progress, duration
 
 
 def test_progress_says_what_is_done_and_left(caplog: pytest.LogCaptureFixture) -> None:

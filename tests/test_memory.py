@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from r1zero.memory import Memory
+from r1zero.rl.memory import Memory
 from r1zero.types import Completion, Group, Rollout, Score
 
 from .conftest import random_prompts

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 
 from .recipes import metrics, r1zero
 

@@ -6,8 +6,8 @@ import json
 import re
 from pathlib import Path
 
-from r1zero.metrics import MetricsSink, read_metrics
 from r1zero.report import write_report
+from r1zero.run.metrics import MetricsSink, read_metrics
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 
-from r1zero import rollouts
+from r1zero.grading import rollouts
 from r1zero.rewards.combine import Verifiers
 from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Completion, Problem, Prompt, Sampling, Score

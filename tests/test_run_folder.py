@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from r1zero import device
-from r1zero.checkpoint.folder import RunFolder
-from r1zero.checkpoint.lock import Lock
-from r1zero.errors import UsageError
-from r1zero.files import write_text
+from r1zero.base import device
+from r1zero.base.errors import UsageError
+from r1zero.base.files import write_text
+from r1zero.run.folder import RunFolder
+from r1zero.run.lock import Lock
 
 from .recipes import TINY, events, metrics, r1zero, start, write_recipe
 
@@ -112,7 +112,7 @@ def test_a_torn_config_is_named(recipe: Path, tmp_path: Path, text: str) -> None
 def test_files_appear_whole_or_stay_as_they_were(tmp_path: Path) -> None:
     """A process writes as fast as it can and is killed at random moments."""
     code = (
-        "import sys, pathlib; from r1zero.files import write_text\n"
+        "import sys, pathlib; from r1zero.base.files import write_text\n"
         "for n in range(10**6): write_text(pathlib.Path(sys.argv[1]), f'{n % 10}' * 200_000)\n"
     )
     file = tmp_path / "config.yaml"
@@ -160,7 +160,7 @@ def test_two_starts_at_once(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     code = (
-        "import sys, time, pathlib; from r1zero.checkpoint.lock import Lock\n"
+        "import sys, time, pathlib; from r1zero.run.lock import Lock\n"
         "lock = Lock(pathlib.Path(sys.argv[1])); print('locked', flush=True); time.sleep(60)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)

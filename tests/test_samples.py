@@ -7,10 +7,10 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from r1zero import samples
 from r1zero.algorithms import build
 from r1zero.config import Algorithm, Recipe, Rewards, load
-from r1zero.samples import Measured
+from r1zero.rl import samples
+from r1zero.rl.samples import Measured
 from r1zero.types import Completion, Credit, Experience, Group, Rollout, Score
 
 from .conftest import prompt_of

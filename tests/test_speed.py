@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from r1zero import speed
 from r1zero.data.packing import pack
 from r1zero.models.flops import ModelFlops, Work
+from r1zero.run import speed
 from r1zero.types import Completion, Group, Rollout, Sample, Score
 from tests.conftest import prompt_of
 

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from r1zero import config, device
+from r1zero import config
+from r1zero.base import device
+from r1zero.base.errors import UsageError
 from r1zero.data.indexed import IndexedWriter
-from r1zero.errors import UsageError
+from r1zero.grading.reward_model import OutcomeModel, ProcessModel
 from r1zero.models import adapters
-from r1zero.scoring.reward_model import OutcomeModel, ProcessModel
 from r1zero.types import Problem
 
 from .data.prepared import write_jsonl
@@ -280,8 +281,8 @@ def test_adapters_alone(tmp_path: Path, name: str) -> None:
 def test_the_shipped_recipes_say_what_they_train() -> None:
     from r1zero.config import TuningRecipe, load_training
     from r1zero.config.load import RECIPES
-    from r1zero.objectives import OBJECTIVES, build
-    from r1zero.tune_parts import check_lengths
+    from r1zero.tuning.objectives import OBJECTIVES, build
+    from r1zero.tuning.parts import check_lengths
 
     found = set()
     for file in RECIPES.rglob("*.yaml"):

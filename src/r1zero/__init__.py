@@ -1,3 +1,3 @@
-"""r1zero: reinforcement learning with verifiable rewards, the R1-Zero recipe. Start reading at `loop.py`."""
+"""r1zero: reinforcement learning with verifiable rewards, the R1-Zero recipe. Start reading at `rl/loop.py`."""
 
 __version__ = "0.1.0"

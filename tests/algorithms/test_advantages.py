@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from r1zero.algorithms import ALGORITHMS, build
 from r1zero.algorithms.advantages import generalised, group_centred, group_normalised, leave_one_out
+from r1zero.base.errors import UsageError
 from r1zero.config import Algorithm
-from r1zero.errors import UsageError
 from r1zero.types import Experience
 
 REWARDS = st.lists(st.floats(-2, 2, width=16), min_size=2, max_size=16).map(np.array)

@@ -14,8 +14,8 @@ from torch import Tensor
 from r1zero.algorithms import build
 from r1zero.algorithms.advantages import group_normalised
 from r1zero.algorithms.kl import ESTIMATORS
+from r1zero.base.errors import UsageError
 from r1zero.config import Algorithm
-from r1zero.errors import UsageError
 from r1zero.types import Batch, TokenLogprobs
 
 REWARDS = st.lists(st.floats(-2, 2, width=16), min_size=2, max_size=16).map(np.array)

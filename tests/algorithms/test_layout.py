@@ -18,7 +18,11 @@ FOREIGN = {"config/prepare.py", "data/handlers.py"}  # MindSpeed's handlers, som
 OUTSIDE = sorted(
     file for file in SRC.rglob("*.py") if file.parent.name != "algorithms" and str(file.relative_to(SRC)) not in FOREIGN
 )
-DRIVERS = ("loop.py", "learn.py", "samples.py", "build.py", "session.py", "memory.py", "trainer/trainer.py")
+DRIVERS = (
+    *(f"rl/{name}.py" for name in ("loop", "learn", "samples", "parts", "memory")),
+    "run/session.py",
+    "trainer/trainer.py",
+)
 SPELLINGS = {name.replace("_plus_plus", "++").replace("_", " ") for name in ALGORITHMS} | set(ALGORITHMS)
 NAMES = re.compile("|".join(rf"\b{re.escape(name)}(?!\w)" for name in sorted(SPELLINGS)), re.IGNORECASE)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from r1zero.base.errors import UsageError
 from r1zero.config import (
     CurateRecipe,
     PrepareRecipe,
@@ -20,7 +21,6 @@ from r1zero.config import (
     load_training,
 )
 from r1zero.config.load import RECIPES
-from r1zero.errors import UsageError
 
 MINIMAL = """\
 run: {dir: runs/x, steps: 3}

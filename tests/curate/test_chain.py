@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from r1zero.checkpoint import store
+from r1zero.base.errors import UsageError
 from r1zero.config import CurateRecipe, Recipe, load
 from r1zero.curate.chain import curate
-from r1zero.errors import UsageError
+from r1zero.run import store
 
 from ..recipes import TINY, r1zero
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from r1zero import device
-from r1zero.build import load_policy
+from r1zero.base import device
+from r1zero.base.errors import Interrupted, UsageError
 from r1zero.config import CurateRecipe, Recipe, load
 from r1zero.curate.chain import curate
 from r1zero.curate.passrate import Sampler, band, pass_rate
 from r1zero.data.prompts import to_prompts
-from r1zero.errors import Interrupted, UsageError
 from r1zero.rewards.pool import ScorerPool
+from r1zero.rl.parts import load_policy
 from r1zero.types import Completion, Prompt, Sampling
 
 from ..data.curation.problems import problems

@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
+from r1zero.base.errors import UsageError
 from r1zero.data.read.arithmetic import reasoning_corpus, sums
-from r1zero.errors import UsageError
 
 SUMS = {"terms": 2, "low": 2, "high": 60}
 MIX = {

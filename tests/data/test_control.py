@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from r1zero.base.errors import UsageError
 from r1zero.config import Data, Objective, PrepareRecipe, Rows, TuningData
 from r1zero.data.chat.formats import EOS, load_format
 from r1zero.data.chats import open_chat
@@ -14,7 +15,6 @@ from r1zero.data.control import ControlTokens, control_tokens
 from r1zero.data.prepare.run import make_job
 from r1zero.data.prompts import renderer, to_prompts
 from r1zero.data.tokens import Kind, Reading, read_fields
-from r1zero.errors import UsageError
 from r1zero.types import Message, Problem
 
 from .. import llama3

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from r1zero.base.errors import UsageError
 from r1zero.data.chat.formats import ChatFormat, Special, format_names, load_format
 from r1zero.data.read.cells import BadRow
-from r1zero.errors import UsageError
 from r1zero.models import fetch
 from r1zero.models.tokenizer import load_tokenizer
 from r1zero.types import Message

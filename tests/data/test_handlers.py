@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 
 from .prepared import field, learned, quarantined, run, texts, tokenizer
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from r1zero.base.errors import UsageError
 from r1zero.data.indexed import IndexedDataset, IndexedWriter
-from r1zero.errors import UsageError
 
 DOCUMENTS = [[[1, 2, 3]], [[4], [5, 6]], [[]], [[-100, 7]]]  # the second has two sequences, the third an empty one
 

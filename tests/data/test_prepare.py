@@ -16,11 +16,11 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from r1zero.base.errors import UsageError
 from r1zero.config import PrepareRecipe, load
 from r1zero.data.indexed import IndexedDataset
 from r1zero.data.prepare import workers
 from r1zero.data.read.readers import file_chunks
-from r1zero.errors import UsageError
 
 from ..recipes import r1zero
 from .prepared import everything, field, quarantined, recipe, run, texts, tokenizer, write_jsonl

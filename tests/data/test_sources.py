@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from r1zero.base.errors import UsageError
 from r1zero.config import Source
 from r1zero.config.schema import Columns
 from r1zero.data.problems import to_problems
 from r1zero.data.read import sources
-from r1zero.errors import UsageError
 from r1zero.types import Message
 
 ROWS = [{"question": "1+1?", "answer": "2"}, {"question": "2+2?", "answer": 4.0}]

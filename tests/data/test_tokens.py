@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from r1zero.base.errors import UsageError
 from r1zero.config import Objective, Rows, TuningData
 from r1zero.data.chats import open_chat
 from r1zero.data.handlers import IGNORED
 from r1zero.data.tokens import Kind, Placed, Reading, read_fields
 from r1zero.data.training_set import Limit, TrainingSet, pieces
-from r1zero.errors import UsageError
-from r1zero.objectives import build
+from r1zero.tuning.objectives import build
 
 from .prepared import run, tokenizer, write_jsonl
 

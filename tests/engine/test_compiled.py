@@ -7,9 +7,9 @@ import shutil
 import pytest
 import torch
 
+from r1zero.base.errors import UsageError
 from r1zero.engine.native import NativeEngine
 from r1zero.engine.native.compiled import CompiledLayers
-from r1zero.errors import UsageError
 from r1zero.types import Sampling
 
 from ..conftest import ByteTokenizer, random_prompts, small_model

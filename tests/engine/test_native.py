@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from r1zero.base.errors import UsageError
 from r1zero.data.packing import pack
 from r1zero.engine.native import NativeEngine
 from r1zero.engine.native.engine import _moves
-from r1zero.errors import UsageError
 from r1zero.models.forward import token_logprobs
 from r1zero.types import Completion, Prompt, Sample, Sampling
 

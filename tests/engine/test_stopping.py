@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from r1zero import config, rollouts
+from r1zero import config
 from r1zero.engine.native import NativeEngine
 from r1zero.engine.native.stopping import StopStrings, TokenTexts
+from r1zero.grading import rollouts
 from r1zero.types import Sampling
 
 from ..conftest import random_prompts, small_model

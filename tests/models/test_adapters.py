@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from r1zero.base.errors import UsageError
 from r1zero.config import Lora
 from r1zero.data.packing import pack
 from r1zero.engine.native import NativeEngine
-from r1zero.errors import UsageError
 from r1zero.models import adapters
 from r1zero.models.flops import Work, model_flops
 from r1zero.models.forward import token_logprobs

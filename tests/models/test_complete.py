@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 from r1zero.models.load import load_model
 from r1zero.models.value import load_scorer
 

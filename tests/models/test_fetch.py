@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 from r1zero.models import fetch
 
 

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
+from r1zero.base.errors import UsageError
 from r1zero.config import Lora
-from r1zero.errors import UsageError
 from r1zero.models import adapters
 from r1zero.models.fetch import TINY
 from r1zero.models.load import load_model

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from r1zero.algorithms import build
+from r1zero.base.errors import UsageError
 from r1zero.config import Algorithm, Lora, Optimization
 from r1zero.data.packing import pack
 from r1zero.engine.native import NativeEngine
-from r1zero.errors import UsageError
 from r1zero.models import adapters
 from r1zero.models.flops import Work, model_flops
 from r1zero.models.forward import token_logprobs

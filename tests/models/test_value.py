@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from r1zero.algorithms.losses import clipped_value_loss
+from r1zero.base.errors import UsageError
 from r1zero.config import Optimization
 from r1zero.data.packing import pack
-from r1zero.errors import UsageError
 from r1zero.models.value import load_scorer, token_values
 from r1zero.trainer.trainer import Trainer
 from r1zero.types import Sample

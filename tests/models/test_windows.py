@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from r1zero.base.errors import UsageError
 from r1zero.data.packing import pack
-from r1zero.errors import UsageError
 from r1zero.models import reach
 from r1zero.models.forward import token_logprobs
 from r1zero.models.load import check_forward

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 from r1zero.rewards.pool import ScorerPool
 from r1zero.rewards.scorer import Scorer
 from r1zero.types import Message, Problem, Score

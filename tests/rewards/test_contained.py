@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 from r1zero.rewards import contained, gym, unevaluated
 from r1zero.rewards.catalog import VERIFIERS
 from r1zero.rewards.pool import ScorerPool

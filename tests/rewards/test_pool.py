@@ -10,7 +10,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 from r1zero.rewards import combine
 from r1zero.rewards.combine import Verifiers
 from r1zero.rewards.pool import ScorerPool

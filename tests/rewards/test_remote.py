@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import urllib3
 
+from r1zero.base.errors import UsageError
 from r1zero.config import Rewards
-from r1zero.errors import UsageError
 from r1zero.rewards import wire
 from r1zero.rewards.catalog import file_of, verifier
 from r1zero.rewards.pool import ScorerPool

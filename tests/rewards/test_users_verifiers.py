@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 from r1zero.rewards import contained
 from r1zero.rewards.catalog import VERIFIERS, verifier
 from r1zero.rewards.pool import ScorerPool

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 from r1zero.rewards import combine
 from r1zero.rewards.catalog import VERIFIERS, verifier
 from r1zero.rewards.combine import Verifiers

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from r1zero.algorithms import build
+from r1zero.base.errors import UsageError
 from r1zero.config import Algorithm, Lora, Optimization
 from r1zero.data.packing import pack
-from r1zero.errors import UsageError
 from r1zero.models import adapters
 from r1zero.models.forward import token_logprobs
 from r1zero.trainer.reference import Reference

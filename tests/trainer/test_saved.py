@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from r1zero.base.errors import UsageError
 from r1zero.config import Lora
-from r1zero.errors import UsageError
 from r1zero.models import adapters
 from r1zero.trainer.trainer import Trainer
 

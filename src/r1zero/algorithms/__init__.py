@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from r1zero import config, registry
+from r1zero import config
 from r1zero.algorithms.base import Algorithm
+from r1zero.base import registry
 
 ALGORITHMS: dict[str, Callable[[config.Algorithm], Algorithm]] = registry.collect(__name__, __path__, "ALGORITHMS")
 

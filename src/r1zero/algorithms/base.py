@@ -11,7 +11,7 @@ from torch import Tensor
 from r1zero import config
 from r1zero.algorithms.kl import ESTIMATORS
 from r1zero.algorithms.losses import LossMean, correction_weights
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 from r1zero.types import Batch, Credit, Experience, Group, TokenLogprobs, TokenLoss
 
 Surrogate = Callable[[Tensor, Tensor, Batch, config.Algorithm], TokenLoss]

@@ -8,7 +8,7 @@ from r1zero import config
 from r1zero.algorithms.advantages import leave_one_out, per_group
 from r1zero.algorithms.base import Algorithm
 from r1zero.algorithms.losses import bounded_exp, clipped, sequence_sum
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 from r1zero.types import Batch, TokenLoss
 
 

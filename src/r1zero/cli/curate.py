@@ -12,10 +12,10 @@ def command(
     overrides: Annotated[list[str] | None, typer.Argument(help="Settings as section.key=value.")] = None,
 ) -> None:
     """Clean, deduplicate, decontaminate and grade training data; says what was taken out and why."""
+    from r1zero.base.log import log
     from r1zero.config import CurateRecipe, load
     from r1zero.curate.chain import curate
-    from r1zero.interrupt import Stop
-    from r1zero.log import log
+    from r1zero.run.interrupt import Stop
 
     with Stop() as stop:
         folder = curate(load(CurateRecipe, recipe, overrides or []), stop.check)

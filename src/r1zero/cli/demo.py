@@ -20,9 +20,9 @@ def command(
     ] = False,
 ) -> None:
     """Watch a base model learn to reason: evaluate, train by RL, evaluate again, show what changed."""
+    from r1zero.base.log import duration, log
     from r1zero.cli.train import train
     from r1zero.config import Recipe, load
-    from r1zero.log import duration, log
     from r1zero.models import fetch
 
     recipe = load(Recipe, "demo_tiny" if tiny else "demo", overrides or [])
@@ -41,8 +41,8 @@ def command(
 
 def summarise(recipe: Recipe, run: Path) -> dict[str, Any]:
     """What the demo claims, from the run folder: accuracies are pass@1 on held-out problems."""
-    from r1zero.metrics import read_metrics
     from r1zero.report import read
+    from r1zero.run.metrics import read_metrics
 
     (_, base), *_, (_, final) = read.evaluations(run)
     steps = [record for record in read_metrics(run / "metrics.jsonl") if "seconds/step" in record]
@@ -65,7 +65,7 @@ def _set_aside(run: Path) -> None:
     """A demo that ran before is kept under another name."""
     if not (run / "config.yaml").exists():
         return
-    from r1zero.log import log
+    from r1zero.base.log import log
 
     number = next(number for number in range(1, 10_000) if not run.with_name(f"{run.name}.{number}").exists())
     run.rename(run.with_name(f"{run.name}.{number}"))

@@ -15,15 +15,15 @@ def command(
     """Grade a model on a recipe's evaluation set; prints the numbers and keeps every answer."""
     import time
 
-    from r1zero import device, rollouts, seeds
-    from r1zero.build import build_engine, build_evaluator, load_policy
-    from r1zero.checkpoint import store
-    from r1zero.checkpoint.folder import RunFolder
+    from r1zero.base import device, seeds
+    from r1zero.base.errors import UsageError
+    from r1zero.base.log import log
     from r1zero.config import Recipe, load
-    from r1zero.errors import UsageError
-    from r1zero.interrupt import Stop
-    from r1zero.log import log
-    from r1zero.scoring import open_scorer
+    from r1zero.grading import open_scorer, rollouts
+    from r1zero.rl.parts import build_engine, build_evaluator, load_policy
+    from r1zero.run import store
+    from r1zero.run.folder import RunFolder
+    from r1zero.run.interrupt import Stop
 
     recipe = load(Recipe, what, overrides or [])
     if (held_out := recipe.evaluation) is None:

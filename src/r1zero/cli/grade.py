@@ -24,11 +24,11 @@ def command(
     workers: Annotated[int, typer.Option(help="Worker processes; 0 is one per usable core.", min=0)] = 0,
 ) -> None:
     """Grade a file of responses; prints verdicts, disagreements and the slowest items."""
+    from r1zero.base.device import usable_cores
+    from r1zero.base.log import Progress
     from r1zero.config import Rewards, Source
     from r1zero.data.read import sources
-    from r1zero.device import usable_cores
-    from r1zero.grade import grade, report, to_items
-    from r1zero.log import Progress
+    from r1zero.evaluate.grade import grade, report, to_items
     from r1zero.rewards.catalog import verifier as look_up
     from r1zero.rewards.pool import ScorerPool
 

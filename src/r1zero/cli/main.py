@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from r1zero import log
+from r1zero.base import log
+from r1zero.base.errors import Interrupted, UsageError
 from r1zero.cli import curate, demo, evaluate, grade, model, prepare, pretrain, report, serve_rewards, train
-from r1zero.errors import Interrupted, UsageError
 
 app = typer.Typer(
     help="Train language models to reason by reinforcement learning with verifiable rewards.",

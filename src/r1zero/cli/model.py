@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 
 app = typer.Typer(help="Models that need no hub, and models out of runs.", no_args_is_help=True)
 
@@ -74,8 +74,8 @@ def _check_new(folder: Path) -> None:
 
 
 def _newest(run: Path, ema: bool) -> Path:
-    from r1zero.checkpoint import store
-    from r1zero.log import log
+    from r1zero.base.log import log
+    from r1zero.run import store
 
     newest = store.newest_intact(run / "checkpoints", log.warning)
     if newest is None:
@@ -97,7 +97,7 @@ def _write(source: Path, folder: Path, dtype: str, quantization: Any) -> None:
     import torch
     from transformers import AutoTokenizer
 
-    from r1zero.log import log
+    from r1zero.base.log import log
     from r1zero.models import adapters
     from r1zero.models.complete import refuse_incomplete
     from r1zero.models.load import auto_class

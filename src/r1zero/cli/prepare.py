@@ -13,11 +13,11 @@ def command(
     overrides: Annotated[list[str] | None, typer.Argument(help="Settings as key=value.")] = None,
 ) -> None:
     """Tokenise raw files for training: Megatron indexed datasets, Parquet or Arrow, with a data card."""
+    from r1zero.base.log import duration, log
     from r1zero.config import PrepareRecipe, load
     from r1zero.data.card import table
     from r1zero.data.prepare.merge import merge
     from r1zero.data.prepare.run import prepare
-    from r1zero.log import duration, log
     from r1zero.models.tokenizer import load_tokenizer
 
     recipe = load(PrepareRecipe, config, overrides or [])

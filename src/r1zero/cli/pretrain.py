@@ -16,11 +16,11 @@ def command(
     ] = False,
 ) -> None:
     """Pretrain a new model from scratch on a corpus."""
-    from r1zero.checkpoint.folder import RunFolder
     from r1zero.config import PretrainRecipe, load
-    from r1zero.interrupt import Stop
-    from r1zero.pretrain import pretrain
-    from r1zero.session import settle
+    from r1zero.run.folder import RunFolder
+    from r1zero.run.interrupt import Stop
+    from r1zero.run.session import settle
+    from r1zero.tuning.pretrain import pretrain
 
     settings = load(PretrainRecipe, recipe, overrides or [])
     with RunFolder.create(Path(settings.run.dir), resume=resume) as folder:

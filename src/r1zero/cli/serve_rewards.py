@@ -29,9 +29,9 @@ def command(
     import ipaddress
     import os
 
-    from r1zero.device import usable_cores
-    from r1zero.errors import UsageError
-    from r1zero.log import log
+    from r1zero.base.device import usable_cores
+    from r1zero.base.errors import UsageError
+    from r1zero.base.log import log
     from r1zero.rewards.pool import ScorerPool
     from r1zero.rewards.remote import TOKEN_VARIABLE
 

@@ -28,16 +28,16 @@ def command(
 
 def train(recipe: Recipe, *, resume: bool) -> None:
     """Run a recipe in its folder, and leave a report."""
-    from r1zero import loop
-    from r1zero.build import build
-    from r1zero.checkpoint import store
-    from r1zero.checkpoint.folder import RunFolder
-    from r1zero.interrupt import Stop
-    from r1zero.log import log
+    from r1zero.base.log import log
+    from r1zero.grading import open_scorer
     from r1zero.models import adapters
     from r1zero.report import write_report
-    from r1zero.scoring import open_scorer
-    from r1zero.session import Session, settle
+    from r1zero.rl import loop
+    from r1zero.rl.parts import build
+    from r1zero.run import store
+    from r1zero.run.folder import RunFolder
+    from r1zero.run.interrupt import Stop
+    from r1zero.run.session import Session, settle
 
     with RunFolder.create(Path(recipe.run.dir), resume=resume) as folder:
         recipe, chosen = settle(recipe, folder)
@@ -54,12 +54,13 @@ def train(recipe: Recipe, *, resume: bool) -> None:
 
 def tune(recipe: TuningRecipe, *, resume: bool) -> None:
     """Run a recipe with an objective in its folder, and leave a report."""
-    from r1zero import tune, tune_parts
-    from r1zero.checkpoint import rng
-    from r1zero.checkpoint.folder import RunFolder
-    from r1zero.interrupt import Stop
     from r1zero.report import write_report
-    from r1zero.session import Session, settle
+    from r1zero.run import rng
+    from r1zero.run.folder import RunFolder
+    from r1zero.run.interrupt import Stop
+    from r1zero.run.session import Session, settle
+    from r1zero.tuning import loop as tune
+    from r1zero.tuning import parts as tune_parts
 
     with RunFolder.create(Path(recipe.run.dir), resume=resume) as folder:
         recipe, chosen = settle(recipe, folder)

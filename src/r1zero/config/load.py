@@ -11,13 +11,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from r1zero.base.errors import UsageError, suggest
 from r1zero.config import overrides as overrides_
 from r1zero.config.curation import CurateRecipe
 from r1zero.config.prepare import PrepareRecipe
 from r1zero.config.schema import SYNONYMS, PretrainRecipe, Recipe
 from r1zero.config.tree import Key, Origins, Tree, dotted, merge, parse, unusable
 from r1zero.config.tuning import TuningRecipe
-from r1zero.errors import UsageError, suggest
 
 R = TypeVar("R", Recipe, TuningRecipe, PretrainRecipe, CurateRecipe, PrepareRecipe)
 

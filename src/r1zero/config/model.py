@@ -6,8 +6,8 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
+from r1zero.base.device import DtypeName
 from r1zero.config.section import Conflicts, Place, Section
-from r1zero.device import DtypeName
 
 Quantization: TypeAlias = Literal["none", "nf4"]
 

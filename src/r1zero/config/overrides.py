@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from r1zero.base.errors import UsageError
 from r1zero.config.tree import Key, Origins, Tree, merge, parse
-from r1zero.errors import UsageError
 
 _SHOWN = 500  # characters of an override in an error
 _COMMENT = re.compile(r"(?:^|\s)#")

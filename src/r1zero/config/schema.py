@@ -10,12 +10,12 @@ from typing import Literal
 
 from pydantic import Field
 
+from r1zero.base.device import DeviceKind, DtypeName
 from r1zero.config.algorithm import Algorithm
 from r1zero.config.model import Model
 from r1zero.config.optimization import Critic, PretrainTrainer, Trainer
 from r1zero.config.rewards import Rewards, named_twice
 from r1zero.config.section import Conflicts, Filled, Location, Place, Section
-from r1zero.device import DeviceKind, DtypeName
 
 SYNONYMS = {  # what users of TRL, verl, OpenRLHF and MindSpeed-RL call our keys: for the hint in an error
     "learning_rate": "lr",

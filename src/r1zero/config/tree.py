@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 
 Tree: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str | int, ...]

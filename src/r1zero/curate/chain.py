@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from r1zero import device
-from r1zero.build import read_problems
-from r1zero.checkpoint import store
+from r1zero.base import device
+from r1zero.base.errors import UsageError
+from r1zero.base.log import log
 from r1zero.config import CurateRecipe, Rewards, Source, dump
 from r1zero.config import curation as settings
 from r1zero.curate import passrate, report
@@ -27,11 +27,11 @@ from r1zero.data.card import render
 from r1zero.data.curation import answers, checks, decontaminate, difficulty, duplicates
 from r1zero.data.curation.removal import Outcome
 from r1zero.data.problems import Rejected
-from r1zero.errors import UsageError
-from r1zero.log import log
 from r1zero.rewards.catalog import verifier
 from r1zero.rewards.pool import ScorerPool
 from r1zero.rewards.reference import unusable_answers
+from r1zero.rl.parts import read_problems
+from r1zero.run import store
 from r1zero.types import Problem
 
 

@@ -15,18 +15,19 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from r1zero import device, rollouts, seeds
-from r1zero.build import Policy, build_engine, check_room, load_policy
+from r1zero.base import device, seeds
+from r1zero.base.errors import UsageError
+from r1zero.base.log import Progress, log
 from r1zero.config import Recipe, load
 from r1zero.config.curation import PassRate
 from r1zero.data.curation.removal import Outcome, Removal
 from r1zero.data.prompts import to_prompts
 from r1zero.engine.base import RolloutEngine
-from r1zero.errors import UsageError
-from r1zero.log import Progress, log
+from r1zero.grading import rollouts
 from r1zero.models import fetch
 from r1zero.rewards.combine import Verifiers
 from r1zero.rewards.scorer import Scorer, rule_scorer
+from r1zero.rl.parts import Policy, build_engine, check_room, load_policy
 from r1zero.types import Problem, Prompt, Sampling
 
 PASS_RATE = "pass_rate"

@@ -17,13 +17,13 @@ from typing import Any
 
 import yaml
 
+from r1zero.base.files import sha256
 from r1zero.config import CurateRecipe, TrainingSource
 from r1zero.config.curation import Decontaminate, Difficulty
 from r1zero.config.schema import Section
 from r1zero.data.curation.difficulty import BUCKET
 from r1zero.data.curation.removal import Outcome, Removal
 from r1zero.data.problems import Rejected
-from r1zero.files import sha256
 from r1zero.types import Problem
 
 _PACKAGES = ("r1zero", "datasketch", "py3langid", "math-verify", "numpy", "transformers", "torch")

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from r1zero.files import sha256
+from r1zero.base.files import sha256
 
 _SHOWN_CHARACTERS = 4000
 _SHOWN_EXAMPLE = 800

@@ -11,13 +11,13 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from r1zero.base.errors import UsageError
 from r1zero.data.chat.formats import EOS, Piece, Turn, format_names, load_format
 from r1zero.data.chat.templates import Template, apply_template, load_template, template_names
 from r1zero.data.control import control_tokens
 from r1zero.data.encode import Encoder
 from r1zero.data.handlers import Chat
 from r1zero.data.read.cells import BadRow
-from r1zero.errors import UsageError
 from r1zero.types import Message
 
 _ROLES = {"observation": "tool", "function": "assistant"}  # ours -> those of Hugging Face's templates

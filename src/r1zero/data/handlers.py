@@ -19,11 +19,11 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from r1zero.base.errors import UsageError, suggest
 from r1zero.data.chat import dialogues
 from r1zero.data.chat.dialogues import Columns, Names, Reader
 from r1zero.data.chat.formats import EOS, ChatFormat, Piece, Turn
 from r1zero.data.read.cells import BadRow, column, filled, text
-from r1zero.errors import UsageError, suggest
 from r1zero.types import Message
 
 IGNORED = -100

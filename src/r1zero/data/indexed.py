@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 
 _MAGIC = b"MMIDIDX\x00\x00"
 _HEADER = struct.Struct("<9sQBQQ")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 
-from r1zero import seeds
+from r1zero.base import seeds
 from r1zero.config import Data
 from r1zero.data import order
 

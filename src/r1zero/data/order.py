@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from r1zero import seeds
+from r1zero.base import seeds
 
 
 def indices(*, size: int, position: int, count: int, seed: int, shuffle: bool) -> list[int]:

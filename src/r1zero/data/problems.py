@@ -8,11 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from r1zero.base.errors import UsageError, suggest
 from r1zero.config import Source
 from r1zero.data.read import cells
 from r1zero.data.read.cells import BadRow, column, filled, messages, text
 from r1zero.data.read.rows import Row
-from r1zero.errors import UsageError, suggest
 from r1zero.types import Message, Problem
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from r1zero.base.errors import UsageError
 from r1zero.config import Data
 from r1zero.data.chat.formats import ChatFormat, Special, format_names, load_format
 from r1zero.data.chat.opening import begun, opened_thought
@@ -15,7 +16,6 @@ from r1zero.data.chat.templates import apply_template, load_template, render_cha
 from r1zero.data.control import ControlTokens, control_tokens
 from r1zero.data.problems import Rejected
 from r1zero.data.read.cells import BadRow
-from r1zero.errors import UsageError
 from r1zero.types import Message, Problem, Prompt
 
 

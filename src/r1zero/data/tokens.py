@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from r1zero import config
+from r1zero.base.errors import UsageError, suggest
 from r1zero.data.chat import dialogues
 from r1zero.data.chats import encoder, open_chat
 from r1zero.data.encode import Encoder, encode_rows, fields_of
@@ -27,7 +28,6 @@ from r1zero.data.problems import Rejected
 from r1zero.data.read import sources
 from r1zero.data.read.cells import BadRow, column, filled, half_character, text
 from r1zero.data.read.rows import Row
-from r1zero.errors import UsageError, suggest
 from r1zero.types import Message
 
 Kind: TypeAlias = Literal["answers", "pairs", "judged_pairs", "judged_steps", "text"]

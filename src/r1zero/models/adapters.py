@@ -17,8 +17,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from r1zero.base.errors import UsageError, suggest
 from r1zero.config import Lora
-from r1zero.errors import UsageError, suggest
 from r1zero.models import fetch
 from r1zero.models.quantize import dequantised
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 from r1zero.types import Segment
 
 IMPLEMENTATION = "r1zero"

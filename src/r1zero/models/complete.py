@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 
 LM_HEAD = frozenset({"lm_head.weight", "lm_head.bias"})  # what a critic or reward model has no use for
 

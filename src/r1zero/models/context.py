@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 from r1zero.models import fetch
 from r1zero.models.loading import loading
 

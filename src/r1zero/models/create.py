@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from r1zero.base.errors import UsageError
 from r1zero.config import NewModel
-from r1zero.errors import UsageError
 
 END = "<|endoftext|>"
 

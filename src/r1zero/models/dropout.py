@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from r1zero.log import log
+from r1zero.base.log import log
 from r1zero.models.configs import nested
 
 _RATE = re.compile("drop|jitter")  # attn_pdrop, hidden_dropout_prob, layerdrop, router_jitter_noise, ...

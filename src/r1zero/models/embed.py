@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from r1zero.errors import UsageError
-from r1zero.log import Progress
+from r1zero.base.errors import UsageError
+from r1zero.base.log import Progress
 from r1zero.models.complete import refuse_incomplete
 from r1zero.models.loading import loading
 

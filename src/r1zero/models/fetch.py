@@ -16,9 +16,9 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from r1zero.errors import UsageError, suggest
-from r1zero.files import sha256
-from r1zero.log import log
+from r1zero.base.errors import UsageError, suggest
+from r1zero.base.files import sha256
+from r1zero.base.log import log
 
 TINY = Path(__file__).with_name("tiny")
 

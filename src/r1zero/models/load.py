@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from r1zero.base.errors import UsageError
 from r1zero.config import Lora, Quantization
-from r1zero.errors import UsageError
 from r1zero.models import adapters, dropout, fetch, quantize, reach, rotary
 from r1zero.models.attention import IMPLEMENTATION, PackPlan
 from r1zero.models.complete import refuse_incomplete

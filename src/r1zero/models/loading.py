@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 
 HUB = "no such folder, and not a model the hub gives"
 _POINTER = b"version https://git-lfs.github.com/spec/"

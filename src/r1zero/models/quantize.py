@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from r1zero.base.errors import UsageError
 from r1zero.config import Quantization
-from r1zero.errors import UsageError
 
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # at every start it recommends a package
 

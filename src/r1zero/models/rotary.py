@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from r1zero.log import log
+from r1zero.base.log import log
 
 
 def fix_length(model: nn.Module, longest: int, key: str) -> None:

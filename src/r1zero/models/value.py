@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from r1zero import seeds
+from r1zero.base import seeds
+from r1zero.base.errors import UsageError
 from r1zero.config import Lora
-from r1zero.errors import UsageError
 from r1zero.models import adapters, dropout, fetch
 from r1zero.models.attention import PackPlan
 from r1zero.models.complete import LM_HEAD, refuse_incomplete

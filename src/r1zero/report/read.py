@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from r1zero.metrics import read_metrics
+from r1zero.run.metrics import read_metrics
 
 
 @dataclass(frozen=True, slots=True)

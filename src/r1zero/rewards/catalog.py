@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from r1zero.errors import UsageError, suggest
+from r1zero.base.errors import UsageError, suggest
 from r1zero.rewards import answers, code, gym, length, mindspeed, open_r1, user_files
 from r1zero.rewards import format as layout
 from r1zero.types import Problem, Score
@@ -54,7 +54,7 @@ class Entry:
 
 
 def _by_a_model(problem: Problem, text: str) -> Score:
-    """`scoring/` answers for these names; a worker has no model."""
+    """`grading/` answers for these names; a worker has no model."""
     raise RuntimeError("reward models score in the training process")
 
 

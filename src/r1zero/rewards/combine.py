@@ -7,8 +7,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from r1zero.base.errors import UsageError, suggest
 from r1zero.config import Recipe
-from r1zero.errors import UsageError, suggest
 from r1zero.rewards import contained
 from r1zero.rewards.catalog import foreign, verifier
 from r1zero.rewards.scorer import Scorer

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 import r1zero
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 from r1zero.rewards import cgroup, sandbox
 
 Kind = Literal["contained", "plain", "trusted"]

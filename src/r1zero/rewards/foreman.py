@@ -21,7 +21,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1zero.log import log
+from r1zero.base.log import log
 from r1zero.rewards import wire
 from r1zero.rewards.contained import Place
 from r1zero.rewards.nursery import Nursery

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any
 
+from r1zero.base.device import usable_cores
 from r1zero.config import Rewards
-from r1zero.device import usable_cores
 from r1zero.rewards import contained, wire
 from r1zero.rewards.catalog import file_of, foreign, verifier
 from r1zero.rewards.contained import Place

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from r1zero.log import Progress
+from r1zero.base.log import Progress
 from r1zero.rewards import math
 from r1zero.rewards.catalog import Entry, verifier
 from r1zero.rewards.scorer import Scorer

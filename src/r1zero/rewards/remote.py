@@ -20,8 +20,8 @@ from typing import Any
 
 import urllib3
 
+from r1zero.base.errors import UsageError
 from r1zero.config import Rewards
-from r1zero.errors import UsageError
 from r1zero.rewards import wire
 from r1zero.rewards.catalog import verifier
 from r1zero.rewards.http import connections

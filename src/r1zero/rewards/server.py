@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 from r1zero.rewards import wire
 from r1zero.rewards.catalog import VERIFIERS, file_of
 from r1zero.rewards.remote import LARGEST_BATCH, digest

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from r1zero.base.errors import UsageError
 from r1zero.config import Optimization
-from r1zero.errors import UsageError
 
 Optimizer = torch.optim.Optimizer
 _TENSORS, _NUMBERS = "optimizer.safetensors", "optimizer.json"

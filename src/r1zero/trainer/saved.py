@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from r1zero.errors import UsageError
+from r1zero.base.errors import UsageError
 from r1zero.models import adapters
 from r1zero.models.quantize import quantized
 

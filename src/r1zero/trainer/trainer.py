@@ -16,10 +16,10 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from r1zero.base.errors import UsageError
+from r1zero.base.log import log
 from r1zero.config import Optimization
 from r1zero.data.packing import to_device
-from r1zero.errors import UsageError
-from r1zero.log import log
 from r1zero.models import adapters
 from r1zero.models.forward import token_logprobs
 from r1zero.trainer.average import Average

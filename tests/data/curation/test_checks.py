@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from r1zero.base.errors import UsageError
 from r1zero.data.curation import answers, checks, difficulty
 from r1zero.data.curation.removal import Outcome
-from r1zero.errors import UsageError
 from r1zero.types import Problem
 
 from .problems import lines, problems, removed

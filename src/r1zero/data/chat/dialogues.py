@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from r1zero.base.errors import UsageError, suggest
 from r1zero.data.read.cells import BadRow, chat_text, column, content, filled, messages, optional, text
-from r1zero.errors import UsageError, suggest
 from r1zero.types import Message
 
 Columns: TypeAlias = Mapping[str, Any]

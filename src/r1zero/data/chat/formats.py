@@ -15,9 +15,9 @@ from typing import Any, Literal, TypeAlias
 
 import yaml
 
+from r1zero.base.errors import UsageError, suggest
 from r1zero.data.chat.tools import call_text, list_tools, parse_calls
 from r1zero.data.read.cells import BadRow
-from r1zero.errors import UsageError, suggest
 from r1zero.types import Message
 
 _SHIPPED = Path(__file__).with_name("formats.yaml")

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import yaml
 from jinja2.exceptions import TemplateError
 
+from r1zero.base.errors import UsageError, suggest
 from r1zero.data.chat.formats import check_stop, format_names
 from r1zero.data.read.cells import BadRow
-from r1zero.errors import UsageError, suggest
 from r1zero.types import Message
 
 _SHIPPED = Path(__file__).with_name("templates.yaml")

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from r1zero.base.errors import UsageError, suggest
 from r1zero.data.curation.content import content
 from r1zero.data.curation.removal import Outcome, Removal
-from r1zero.errors import UsageError, suggest
 from r1zero.types import Problem
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")

@@ -7,8 +7,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
+from r1zero.base.errors import UsageError, suggest
 from r1zero.data.curation.removal import Outcome, Removal
-from r1zero.errors import UsageError, suggest
 from r1zero.types import Problem
 
 BUCKET = "bucket"

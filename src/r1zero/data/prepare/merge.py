@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from r1zero.base.errors import UsageError
 from r1zero.config import PrepareRecipe
 from r1zero.data.indexed import IndexedDataset, IndexedWriter
-from r1zero.errors import UsageError
 
 
 def merge(recipe: PrepareRecipe) -> dict[str, int]:

@@ -16,11 +16,11 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from r1zero.base.errors import UsageError
+from r1zero.base.files import sync
 from r1zero.data.card import Card, write_card, write_facts
 from r1zero.data.handlers import MASK
 from r1zero.data.indexed import IndexedWriter
-from r1zero.errors import UsageError
-from r1zero.files import sync
 
 FieldData = Mapping[str, tuple[np.ndarray, np.ndarray]]  # field -> (tokens [T], lengths [N])
 

@@ -22,6 +22,9 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from r1zero.base.device import usable_cores
+from r1zero.base.errors import UsageError
+from r1zero.base.log import Progress, log
 from r1zero.config import PrepareRecipe, Source
 from r1zero.data.card import Card, InputFile, hash_file
 from r1zero.data.chat.cuts import cut
@@ -35,9 +38,6 @@ from r1zero.data.prepare.tally import Tally, quarantine
 from r1zero.data.prepare.workers import Job, encode_all
 from r1zero.data.read import sources
 from r1zero.data.read.rows import Chunk, in_chunks
-from r1zero.device import usable_cores
-from r1zero.errors import UsageError
-from r1zero.log import Progress, log
 
 _CHECK_AFTER = 10_000  # rows, after which too many bad ones stop the run early
 _NOT_IN_CARD = {"workers", "overwrite"}  # the output does not depend on them

@@ -11,11 +11,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from r1zero.base.errors import UsageError
 from r1zero.data.card import Removed, Sample
 from r1zero.data.encode import Encoded, Rejection
 from r1zero.data.handlers import IGNORED, MASK, Fields
 from r1zero.data.prepare.workers import Done
-from r1zero.errors import UsageError
 
 _TOO_LONG = "too long for seq_length"
 _EXAMPLES = 3

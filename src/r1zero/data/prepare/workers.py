@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
+from r1zero.base.errors import UsageError
 from r1zero.data.encode import Encoded, Encoder, encode_rows
 from r1zero.data.handlers import Handler
 from r1zero.data.read.rows import Chunk
-from r1zero.errors import UsageError
 
 _AHEAD = 2  # chunks waiting per worker
 _GARBAGE = 100_000  # objects before Python looks for cycles: rows and ids make many objects and no cycles

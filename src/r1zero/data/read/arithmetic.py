@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from r1zero import seeds
-from r1zero.errors import UsageError
+from r1zero.base import seeds
+from r1zero.base.errors import UsageError
 
 _LARGEST_UNIVERSE = 5_000_000
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from r1zero.base.errors import UsageError, suggest
+from r1zero.base.log import log
 from r1zero.data.read.readers import READERS
-from r1zero.errors import UsageError, suggest
-from r1zero.log import log
 
 _SAVED, _SAVED_SPLITS = "state.json", "dataset_dict.json"  # of `Dataset.save_to_disk`
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from r1zero.base.errors import UsageError
 from r1zero.data.read.rows import MAX_ROW_BYTES, Row
-from r1zero.errors import UsageError
 
 _DEEPEST = 64
 _MAX_ITEM = 8 * MAX_ROW_BYTES  # of a list: what has no end by then has none

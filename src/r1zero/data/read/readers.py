@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from r1zero.base.errors import UsageError
 from r1zero.data.read import json_rows, rows
 from r1zero.data.read.rows import MAX_ROW_BYTES, Chunk, Parsed, Row, in_chunks
-from r1zero.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

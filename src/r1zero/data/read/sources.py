@@ -7,13 +7,13 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from r1zero.base.errors import UsageError, suggest
+from r1zero.base.log import log
 from r1zero.config import Source
 from r1zero.data.read.arithmetic import TASKS
 from r1zero.data.read.folders import folder_files
 from r1zero.data.read.readers import READERS, file_chunks
 from r1zero.data.read.rows import Chunk, Row, in_chunks
-from r1zero.errors import UsageError, suggest
-from r1zero.log import log
 
 
 def read(source: Source) -> Iterator[Row]:

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from transformers import AttentionInterface
 
+from r1zero.base.errors import UsageError
 from r1zero.engine.native.replaced import replaced
-from r1zero.errors import UsageError
 from r1zero.models.attention import IMPLEMENTATION, plan_attention
 
 

@@ -19,15 +19,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from r1zero import interrupt, seeds
+from r1zero.base import seeds
+from r1zero.base.errors import UsageError
 from r1zero.engine.native.cache import Cache, DecodePlan, PrefillPlan, Shape, SizePlan
 from r1zero.engine.native.compiled import CompiledLayers
 from r1zero.engine.native.packed import PackedLinears
 from r1zero.engine.native.sampler import sample
 from r1zero.engine.native.stopping import StopStrings, TokenTexts
-from r1zero.errors import UsageError
 from r1zero.models.head import lm_head
 from r1zero.models.load import hidden_states
+from r1zero.run import interrupt
 from r1zero.types import Completion, FinishReason, Prompt, Sampling, Segment
 
 _PREFILL_TOKENS = 4096  # prompt tokens of one prefill pass

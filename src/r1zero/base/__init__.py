@@ -1,0 +1,1 @@
+"""The ground floor: devices, logging, errors, files, seeds, tables of named values."""

@@ -1,0 +1,1 @@
+"""Evaluation on held-out problems, and grading of files of responses."""

@@ -1,0 +1,1 @@
+"""Reinforcement learning: the loop, its parts, and what it remembers."""

@@ -1,0 +1,1 @@
+"""Training on rows: fine-tuning, preferences, reward models, distillation, pretraining."""
