@@ -25,8 +25,8 @@ import psutil
 from results import save
 
 from r1zero.base import device
+from r1zero.grading.pool import ScorerPool
 from r1zero.rewards.math import judge
-from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Problem
 
 SOLUTIONS = Path(__file__).parent.parent.parent / "shared" / "data" / "verifier_gsm8k_solutions.jsonl"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from r1zero.base import device
 from r1zero.config import Recipe, load
-from r1zero.rewards.pool import ScorerPool
+from r1zero.grading.pool import ScorerPool
 from r1zero.rl import loop
 from r1zero.rl.parts import build
 from r1zero.run.folder import RunFolder

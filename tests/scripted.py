@@ -9,7 +9,7 @@ import torch
 
 from r1zero.base import device
 from r1zero.config import Recipe, load
-from r1zero.rewards.pool import ScorerPool
+from r1zero.grading.pool import ScorerPool
 from r1zero.rl.loop import train
 from r1zero.rl.parts import build
 from r1zero.run.folder import RunFolder

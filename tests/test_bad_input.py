@@ -180,7 +180,7 @@ def test_a_hostile_answer_is_a_timeout_and_the_run_continues(tmp_path: Path) -> 
     """An engine whose answer holds the verifier for ever: verdict `timeout`, counted, and training goes on."""
     from r1zero.base import device
     from r1zero.config import Recipe, load
-    from r1zero.rewards.pool import ScorerPool
+    from r1zero.grading.pool import ScorerPool
     from r1zero.rl.loop import train
     from r1zero.rl.parts import build
     from r1zero.run.folder import RunFolder
@@ -189,7 +189,7 @@ def test_a_hostile_answer_is_a_timeout_and_the_run_continues(tmp_path: Path) -> 
 
     from .fakes import ScriptedEngine
 
-    stuck = f"{Path(__file__).parent / 'rewards' / 'stuck.py'}:stuck"
+    stuck = f"{Path(__file__).parent / 'grading' / 'stuck.py'}:stuck"
     changes = ["rewards.timeout_seconds=1", f"rewards.verifier_function=['{stuck}']", "rewards.verifier_weight=[1.0]"]
     changes += ["run.steps=2", "trainer.prompts_per_step=1"]
     recipe = load(Recipe, write_recipe(tmp_path), changes)

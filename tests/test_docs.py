@@ -34,7 +34,7 @@ MORE = {  # what a recipe of a page is given beside its own settings, so that it
     ),
 }
 ELSEWHERE = {  # commands that need what is not here, and what that is
-    "serve-rewards": "does not end: tests/rewards/test_remote.py starts it",
+    "serve-rewards": "does not end: tests/grading/test_remote.py starts it",
     "rewards.remote=": "needs that server",
     "curate curate_math": "reads MATH and four evaluation sets: tests/curate",
     "recipes/mine.yaml": "is a recipe of the reader's own",

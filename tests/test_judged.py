@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from r1zero.algorithms import build
 from r1zero.config import Algorithm, Recipe, Rewards, load
 from r1zero.data.packing import pack
-from r1zero.rewards.combine import Verifiers, in_group
+from r1zero.grading.combine import Verifiers, in_group
 from r1zero.rl import learn, samples
 from r1zero.rl.samples import Measured
 from r1zero.types import Completion, Group, Rollout, Score, Verdict

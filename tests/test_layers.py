@@ -34,7 +34,7 @@ HOMES = {  # third party -> the only files that may import it
     "py3langid": {"data/curation/checks.py"},
     "plotly": {"report/page.py"},
     "typer": {"cli"},
-    "starlette": {"rewards/server.py"},
+    "starlette": {"grading/server.py"},
     "uvicorn": {"cli/serve_rewards.py"},
 }
 DEVICE_NAMES = re.compile(r"\b(cuda|npu|mps)\b")
@@ -91,7 +91,7 @@ def test_grading_worker_needs_no_torch() -> None:
     import subprocess
     import sys
 
-    code = "import sys, r1zero.rewards.worker; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    code = "import sys, r1zero.grading.worker; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

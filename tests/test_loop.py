@@ -12,7 +12,7 @@ import pytest
 from r1zero.base import device
 from r1zero.base.errors import UsageError
 from r1zero.config import Recipe, load
-from r1zero.rewards.pool import ScorerPool
+from r1zero.grading.pool import ScorerPool
 from r1zero.rl.parts import build, without_held_out
 from r1zero.run.folder import RunFolder
 from r1zero.types import Problem, Prompt

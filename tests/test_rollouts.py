@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 
 from r1zero.grading import rollouts
-from r1zero.rewards.combine import Verifiers
-from r1zero.rewards.pool import ScorerPool
+from r1zero.grading.combine import Verifiers
+from r1zero.grading.pool import ScorerPool
 from r1zero.types import Completion, Problem, Prompt, Sampling, Score
 from tests.conftest import ByteTokenizer, prompt_of
 from tests.fakes import ScriptedEngine

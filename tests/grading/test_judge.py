@@ -18,12 +18,12 @@ from r1zero.base.errors import UsageError
 from r1zero.config import Judge as Settings
 from r1zero.grading.judge import Judge, Judged, endpoint, judgement, question
 from r1zero.grading.local_judge import through_engine
-from r1zero.rewards.scorer import Scorer
+from r1zero.grading.scorer import Scorer
 from r1zero.types import Completion, Problem, Prompt, Sampling, Score
 from tests import llama3
 from tests.conftest import ByteTokenizer
 from tests.fakes import ScriptedEngine
-from tests.rewards.test_remote import serving
+from .test_remote import serving
 
 PROBLEM = Problem(id="p", question="How many {answer}?", answer="two", source="test")
 

@@ -16,8 +16,8 @@ from r1zero.base.errors import UsageError
 from r1zero.config import load
 from r1zero.grading.batched import BatchScorer
 from r1zero.grading.open import Routed
+from r1zero.grading.pool import ScorerPool
 from r1zero.grading.reward_model import OutcomeModel, ProcessModel
-from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Message, Problem, Score
 
 from .. import llama3

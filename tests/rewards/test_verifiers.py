@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from r1zero.base.errors import UsageError
-from r1zero.rewards import combine
+from r1zero.grading import combine
+from r1zero.grading.combine import Verifiers
+from r1zero.grading.pool import ScorerPool
 from r1zero.rewards.catalog import VERIFIERS, verifier
-from r1zero.rewards.combine import Verifiers
 from r1zero.rewards.length import group_lengths
-from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Problem, Score
 
 GOOD = "<think>two and two</think> hence <answer>it is \\boxed{4}</answer>"

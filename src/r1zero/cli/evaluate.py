@@ -19,7 +19,8 @@ def command(
     from r1zero.base.errors import UsageError
     from r1zero.base.log import log
     from r1zero.config import Recipe, load
-    from r1zero.grading import open_scorer, rollouts
+    from r1zero.grading import rollouts
+    from r1zero.grading.open import open_scorer
     from r1zero.rl.parts import build_engine, build_evaluator, load_policy
     from r1zero.run import store
     from r1zero.run.folder import RunFolder

@@ -29,8 +29,8 @@ def command(
     from r1zero.config import Rewards, Source
     from r1zero.data.read import sources
     from r1zero.evaluate.grade import grade, report, to_items
+    from r1zero.grading.pool import ScorerPool
     from r1zero.rewards.catalog import verifier as look_up
-    from r1zero.rewards.pool import ScorerPool
 
     names = list(dict.fromkeys(verifier or ["math"]))
     for name in names:

@@ -32,8 +32,8 @@ def command(
     from r1zero.base.device import usable_cores
     from r1zero.base.errors import UsageError
     from r1zero.base.log import log
-    from r1zero.rewards.pool import ScorerPool
-    from r1zero.rewards.remote import TOKEN_VARIABLE
+    from r1zero.grading.pool import ScorerPool
+    from r1zero.grading.remote import TOKEN_VARIABLE
 
     token = os.environ.get(TOKEN_VARIABLE, "")
     try:
@@ -50,7 +50,7 @@ def command(
     try:
         import uvicorn
 
-        from r1zero.rewards.server import RewardServer
+        from r1zero.grading.server import RewardServer
     except ImportError as missing:
         raise UsageError(f"serve-rewards: {missing.name} is missing; pip install 'r1zero[serve]'") from None
     pool = ScorerPool(workers=workers or usable_cores(), timeout_seconds=timeout_seconds, memory_mib=memory_mib)

@@ -29,7 +29,7 @@ def command(
 def train(recipe: Recipe, *, resume: bool) -> None:
     """Run a recipe in its folder, and leave a report."""
     from r1zero.base.log import log
-    from r1zero.grading import open_scorer
+    from r1zero.grading.open import open_scorer
     from r1zero.models import adapters
     from r1zero.report import write_report
     from r1zero.rl import loop

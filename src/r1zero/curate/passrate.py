@@ -24,9 +24,9 @@ from r1zero.data.curation.removal import Outcome, Removal
 from r1zero.data.prompts import to_prompts
 from r1zero.engine.base import RolloutEngine
 from r1zero.grading import rollouts
+from r1zero.grading.combine import Verifiers
+from r1zero.grading.scorer import Scorer, rule_scorer
 from r1zero.models import fetch
-from r1zero.rewards.combine import Verifiers
-from r1zero.rewards.scorer import Scorer, rule_scorer
 from r1zero.rl.parts import Policy, build_engine, check_room, load_policy
 from r1zero.types import Problem, Prompt, Sampling
 

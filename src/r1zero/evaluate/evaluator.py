@@ -10,8 +10,8 @@ from r1zero.base.log import Progress
 from r1zero.config import Evaluation
 from r1zero.engine.base import RolloutEngine
 from r1zero.grading import rollouts
-from r1zero.rewards.combine import Verifiers
-from r1zero.rewards.scorer import Scorer
+from r1zero.grading.combine import Verifiers
+from r1zero.grading.scorer import Scorer
 from r1zero.types import Group, Prompt, Sampling
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from r1zero.base.errors import UsageError, suggest
 from r1zero.data.read.sources import Row
+from r1zero.grading.pool import ScorerPool
 from r1zero.rewards.catalog import verifier
-from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Problem, Score
 
 _HEAD = f"{'verifier':24} {'items':>7} {'right':>7} {'wrong':>7} {'unverifiable':>13} {'error':>6} {'timeout':>8}  mean"

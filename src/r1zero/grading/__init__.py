@@ -1,5 +1,3 @@
-"""Scorers above the rules: reward models, a judge that re-checks rejections, and the one that puts them together."""
+"""Who judges: killable, contained workers, programs in a sandbox, a reward server, reward models, a model as judge."""
 
-from r1zero.grading.open import open_scorer
-
-__all__ = ["open_scorer"]
+from r1zero.grading import code as _code  # noqa: F401 (its verifiers are named like any other)

@@ -21,10 +21,10 @@ from r1zero import config
 from r1zero.base.device import Device
 from r1zero.base.errors import UsageError
 from r1zero.grading.batched import BatchScorer
+from r1zero.grading.http import connections
+from r1zero.grading.scorer import Scorer
 from r1zero.rewards.catalog import verifier
 from r1zero.rewards.format import last_box
-from r1zero.rewards.http import connections
-from r1zero.rewards.scorer import Scorer
 from r1zero.types import Problem, Score
 
 Ask = Callable[[Sequence[str]], Sequence[str | Exception]]

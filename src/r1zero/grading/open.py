@@ -9,8 +9,8 @@ from typing import Any
 from r1zero import config
 from r1zero.base.device import Device
 from r1zero.grading.batched import BatchScorer
-from r1zero.rewards.combine import Verifiers
-from r1zero.rewards.scorer import Scorer, rule_scorer
+from r1zero.grading.combine import Verifiers
+from r1zero.grading.scorer import Scorer, rule_scorer
 from r1zero.types import Problem, Score
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from r1zero import config
 from r1zero.data.control import control_tokens
 from r1zero.engine.base import RolloutEngine
+from r1zero.grading import combine
+from r1zero.grading.combine import Verifiers
+from r1zero.grading.scorer import Scorer
 from r1zero.models.load import stop_token_ids
-from r1zero.rewards import combine
-from r1zero.rewards.combine import Verifiers
-from r1zero.rewards.scorer import Scorer
 from r1zero.run import interrupt
 from r1zero.types import Completion, Group, Prompt, Rollout, Sampling
 

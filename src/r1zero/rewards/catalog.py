@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from r1zero.base.errors import UsageError, suggest
-from r1zero.rewards import answers, code, gym, length, mindspeed, open_r1, user_files
+from r1zero.rewards import answers, gym, length, mindspeed, open_r1, user_files
 from r1zero.rewards import format as layout
 from r1zero.types import Problem, Score
 
@@ -58,13 +58,7 @@ def _by_a_model(problem: Problem, text: str) -> Score:
     raise RuntimeError("reward models score in the training process")
 
 
-def _program(verify: Verifier) -> Entry:
-    """A verifier that runs the response's program in a sandbox."""
-    seconds = 2 * code.SAMPLE_SECONDS
-    return Entry(verify, "accuracy", right="", takes_numbers=False, seconds=seconds, contains_itself=True)
-
-
-VERIFIERS: dict[str, Entry] = {
+VERIFIERS: dict[str, Entry] = {  # `grading/code.py` adds those that run programs
     "math": Entry(answers.math, "accuracy"),
     "multiple_choice": Entry(answers.multiple_choice, "accuracy", takes_numbers=False),
     "numeric": Entry(answers.numeric, "accuracy"),
@@ -97,8 +91,6 @@ VERIFIERS: dict[str, Entry] = {
     "length": Entry(answers.math, "other", in_group=length.group_lengths),
     "soft_overlong": Entry(length.soft_overlong, "other"),
     "boxed": Entry(layout.boxed, "format"),
-    "code": _program(code.code),
-    "binary_code": _program(code.binary_code),
     "reward_model": Entry(_by_a_model, "other"),
     "process_reward": Entry(_by_a_model, "other"),
 }

@@ -26,15 +26,15 @@ from r1zero.data.responses import response_text
 from r1zero.engine.base import RolloutEngine
 from r1zero.engine.native import NativeEngine
 from r1zero.evaluate.evaluator import Evaluator
+from r1zero.grading.combine import Verifiers
+from r1zero.grading.reference import unusable_answers
 from r1zero.grading.rollouts import sampling_of
+from r1zero.grading.scorer import Scorer
 from r1zero.models.flops import ModelFlops, model_flops
 from r1zero.models.forward import token_logprobs
 from r1zero.models.load import load_model, longest_context
 from r1zero.models.loading import check_vocabulary
 from r1zero.models.value import load_scorer, token_values
-from r1zero.rewards.combine import Verifiers
-from r1zero.rewards.reference import unusable_answers
-from r1zero.rewards.scorer import Scorer
 from r1zero.rl.memory import Memory
 from r1zero.run.folder import RunFolder
 from r1zero.sync.shared import SharedWeights, WeightChannel

@@ -45,7 +45,7 @@ class Judgement:
 
 
 def judge(gold: str, response: str) -> Judgement:
-    """Judge a whole response. May need long on hostile input: call it in a worker of `rewards.pool`."""
+    """Judge a whole response. May need long on hostile input: call it in a worker of `grading.pool`."""
     letter = choice.of_reference(gold)
     if letter is not None:
         said = choice.of_response(response, letter)

@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from r1zero.base.errors import UsageError
-from r1zero.rewards import contained
+from r1zero.grading import contained
+from r1zero.grading.pool import ScorerPool
 from r1zero.rewards.catalog import VERIFIERS, verifier
-from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Problem, Score
 
 PROBLEM = Problem(id="p", question="?", answer="4", source="test")

@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from r1zero.base.log import log
-from r1zero.rewards import wire
-from r1zero.rewards.contained import Place
-from r1zero.rewards.nursery import Nursery
+from r1zero.grading import wire
+from r1zero.grading.contained import Place
+from r1zero.grading.nursery import Nursery
 from r1zero.types import Score
 
 _MOST_AHEAD = 256  # jobs sent ahead to one worker, so that it does not wait for the farm after each ...

@@ -28,7 +28,7 @@ from typing import IO, Literal
 
 import psutil
 
-from r1zero.rewards import cgroup
+from r1zero.grading import cgroup
 
 Ending = Literal["exit", "timeout", "memory", "output"]
 

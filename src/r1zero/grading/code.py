@@ -24,7 +24,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r1zero.rewards import sandbox
+from r1zero.grading import sandbox
+from r1zero.rewards.catalog import VERIFIERS, Entry, Verifier
 from r1zero.types import Problem, Score
 
 SAMPLE_SECONDS = 120.0  # all tests of one response; what has not run by then has not passed
@@ -229,3 +230,11 @@ def _as_json(value: Any) -> str:
             json.loads(value)
             return value
     return json.dumps(value)
+
+
+def _entry(verify: Verifier) -> Entry:
+    """A verifier that runs the response's program in a sandbox."""
+    return Entry(verify, "accuracy", right="", takes_numbers=False, seconds=2 * SAMPLE_SECONDS, contains_itself=True)
+
+
+VERIFIERS.update(code=_entry(code), binary_code=_entry(binary_code))

@@ -16,7 +16,7 @@ import time
 import traceback
 from typing import Any
 
-from r1zero.rewards import wire
+from r1zero.grading import wire
 from r1zero.rewards.catalog import file_of, verifier
 from r1zero.types import Score
 

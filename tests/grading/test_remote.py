@@ -19,12 +19,12 @@ import urllib3
 
 from r1zero.base.errors import UsageError
 from r1zero.config import Rewards
-from r1zero.rewards import wire
+from r1zero.grading import wire
+from r1zero.grading.pool import ScorerPool
+from r1zero.grading.remote import LARGEST_BATCH, RemoteScorer, digest
+from r1zero.grading.scorer import rule_scorer
+from r1zero.grading.server import RewardServer
 from r1zero.rewards.catalog import file_of, verifier
-from r1zero.rewards.pool import ScorerPool
-from r1zero.rewards.remote import LARGEST_BATCH, RemoteScorer, digest
-from r1zero.rewards.scorer import rule_scorer
-from r1zero.rewards.server import RewardServer
 from r1zero.types import Problem, Score
 
 from .contract import PROBLEM, STUCK, check_scorer
@@ -224,7 +224,7 @@ def test_a_client_does_not_repeat_what_was_refused() -> None:
 
 
 def test_a_slow_body_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    from r1zero.rewards import server
+    from r1zero.grading import server
 
     monkeypatch.setattr(server, "_BODY_SECONDS", 0.3)
     with serving(RewardServer(Counting()).application()) as url:

@@ -9,9 +9,9 @@ from typing import Any
 
 from r1zero.base.errors import UsageError, suggest
 from r1zero.config import Recipe
-from r1zero.rewards import contained
+from r1zero.grading import contained
+from r1zero.grading.scorer import Scorer
 from r1zero.rewards.catalog import foreign, verifier
-from r1zero.rewards.scorer import Scorer
 from r1zero.types import Problem, Score, Verdict
 
 _WORST_FIRST: Sequence[Verdict] = ("unverifiable", "error", "timeout", "graded")

@@ -23,7 +23,7 @@ from typing import Literal
 
 import r1zero
 from r1zero.base.errors import UsageError
-from r1zero.rewards import cgroup, sandbox
+from r1zero.grading import cgroup, sandbox
 
 Kind = Literal["contained", "plain", "trusted"]
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from r1zero.base.errors import UsageError
-from r1zero.rewards import contained, gym, unevaluated
+from r1zero.grading import contained
+from r1zero.grading.pool import ScorerPool
+from r1zero.rewards import gym, unevaluated
 from r1zero.rewards.catalog import VERIFIERS
-from r1zero.rewards.pool import ScorerPool
 from r1zero.types import Problem, Score
 
 from ..recipes import r1zero, write_recipe

@@ -1,6 +1,6 @@
 """The seam between the loop and whatever scores: the farm on this machine, a server, a model, or one before the other.
 
-`tests/rewards/contract.py` says what each scorer must do.
+`tests/grading/contract.py` says what each scorer must do.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Scorer(Protocol):
 def rule_scorer(rewards: Rewards) -> Scorer:
     """What runs a recipe's verifiers: the server named in `rewards.remote`, or a farm here."""
     if rewards.remote:
-        from r1zero.rewards.remote import RemoteScorer
+        from r1zero.grading.remote import RemoteScorer
 
         return RemoteScorer.of(rewards)
-    from r1zero.rewards.pool import ScorerPool
+    from r1zero.grading.pool import ScorerPool
 
     return ScorerPool.of(rewards)

@@ -1,6 +1,6 @@
 """A process that has paid for the imports once and forks a grading worker whenever one is needed.
 
-`python -m r1zero.rewards.nursery DESCRIPTOR MEMORY_MIB KIND FOLDER...` answers orders, one at a time, on a Unix socket:
+`python -m r1zero.grading.nursery DESCRIPTOR MEMORY_MIB KIND FOLDER...` answers orders, one at a time, on a Unix socket:
 `spawn` (with the worker's socket attached) says the new process id, `end PID` kills a worker, reaps it and says how it
 ended. It is the parent of every worker, so a process id it knows is never another process's. When its socket closes it
 kills them all, and everything that they have started.
@@ -20,8 +20,8 @@ import subprocess
 import sys
 from typing import Any, cast
 
-from r1zero.rewards import contained, descendants
-from r1zero.rewards.contained import Place
+from r1zero.grading import contained, descendants
+from r1zero.grading.contained import Place
 
 _START_SECONDS = 120.0
 _ANSWER_SECONDS = 30.0
@@ -38,7 +38,7 @@ class Nursery:
         self._socket, theirs = socket.socketpair()
         self._group = contained.group(memory_mib, workers) if place.kind == "contained" else None
         self.started = False
-        arguments = ["-m", "r1zero.rewards.nursery", str(theirs.fileno()), str(memory_mib), place.kind, *place.folders]
+        arguments = ["-m", "r1zero.grading.nursery", str(theirs.fileno()), str(memory_mib), place.kind, *place.folders]
         with theirs, contained.command(place, arguments) as (command, environment, descriptors):
             self.process = subprocess.Popen(
                 command if self._group is None else self._group.entering(command),
@@ -96,7 +96,7 @@ def main() -> None:
     descendants.adopt()
     import math_verify  # noqa: F401 (sympy takes half a second: pay once)
 
-    from r1zero.rewards import worker  # noqa: F401
+    from r1zero.grading import worker  # noqa: F401
 
     gc.collect()
     gc.freeze()  # or the first collection in each worker would copy every page
@@ -129,7 +129,7 @@ def _fork(orders: socket.socket, descriptor: int, memory_mib: int, place: Place)
         os.close(descriptor)
         return pid
     try:
-        from r1zero.rewards import worker
+        from r1zero.grading import worker
 
         orders.detach()
         worker.close_everything_but(descriptor)

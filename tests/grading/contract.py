@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from r1zero.base.errors import UsageError
-from r1zero.rewards.pool import ScorerPool
-from r1zero.rewards.scorer import Scorer
+from r1zero.grading.pool import ScorerPool
+from r1zero.grading.scorer import Scorer
 from r1zero.types import Message, Problem, Score
 
 PROBLEM = Problem(id="p", question="?", answer="4", source="test", extra={"when": object()})

@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from r1zero.base.errors import UsageError
-from r1zero.rewards import combine
-from r1zero.rewards.combine import Verifiers
-from r1zero.rewards.pool import ScorerPool
+from r1zero.grading import combine
+from r1zero.grading.combine import Verifiers
+from r1zero.grading.pool import ScorerPool
 from r1zero.types import Message, Problem, Score
 
 from .contract import POWER_TOWER, STUCK, farm_of

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from r1zero.base.log import Progress
+from r1zero.grading.scorer import Scorer
 from r1zero.rewards import math
 from r1zero.rewards.catalog import Entry, verifier
-from r1zero.rewards.scorer import Scorer
 from r1zero.types import Problem, Score
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from r1zero.rewards import cgroup, code, sandbox
-from r1zero.rewards.pool import ScorerPool
+from r1zero.grading import cgroup, code, sandbox
+from r1zero.grading.pool import ScorerPool
 from r1zero.types import Problem, Score
 
 from .contract import farm_of
@@ -284,7 +284,7 @@ def test_groups_of_dead_runs_are_removed() -> None:
     if not parents:
         pytest.skip("no control group can be made here")
     code = (
-        "import os; from r1zero.rewards import cgroup\n"
+        "import os; from r1zero.grading import cgroup\n"
         "print(cgroup.make(memory=2**24, processes=2).folders[0], flush=True); os._exit(1)"
     )
     left = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout.strip()

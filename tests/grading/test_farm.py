@@ -18,8 +18,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from r1zero.rewards import foreman
-from r1zero.rewards.pool import ScorerPool
+from r1zero.grading import foreman
+from r1zero.grading.pool import ScorerPool
 from r1zero.types import Problem, Score
 
 from .contract import POWER_TOWER, SLEEPY, STUCK, check_scorer, farm_of
@@ -162,7 +162,7 @@ def test_ctrl_c_ends_a_run_and_its_farm_in_order() -> None:
     code = (
         "import signal\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background shell starts us deaf to it
-        "from r1zero.rewards.pool import ScorerPool\n"
+        "from r1zero.grading.pool import ScorerPool\n"
         "from r1zero.types import Problem\n"
         "problem = Problem(id='p', question='?', answer='4', source='t')\n"
         "with ScorerPool(workers=2, timeout_seconds=60.0, memory_mib=1024) as pool:\n"
@@ -224,7 +224,7 @@ def test_closing_waits_for_verdicts_and_then_refuses() -> None:
 def test_workers_end_with_a_killed_run() -> None:
     code = (
         "import time\n"
-        "from r1zero.rewards.pool import ScorerPool\n"
+        "from r1zero.grading.pool import ScorerPool\n"
         "from r1zero.types import Problem\n"
         "pool = ScorerPool(workers=2, timeout_seconds=1.0, memory_mib=1024)\n"
         "problem = Problem(id='p', question='?', answer='4', source='t')\n"
@@ -267,7 +267,7 @@ def test_a_job_that_crashes_its_workers_is_given_up(monkeypatch: pytest.MonkeyPa
     """A library's crash: SIGSEGV in the worker, whoever judges it."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
-        "if 'r1zero.rewards.nursery' in ' '.join(sys.orig_argv):\n"
+        "if 'r1zero.grading.nursery' in ' '.join(sys.orig_argv):\n"
         "    import os, r1zero.rewards.catalog as catalog\n"
         "    crash = lambda problem, text: os.kill(os.getpid(), 11)\n"
         "    catalog.VERIFIERS['boxed'] = catalog.Entry(crash, 'format')\n"

@@ -16,10 +16,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from r1zero.base.errors import UsageError
-from r1zero.rewards import wire
+from r1zero.grading import wire
+from r1zero.grading.remote import LARGEST_BATCH, digest
+from r1zero.grading.scorer import Scorer
 from r1zero.rewards.catalog import VERIFIERS, file_of
-from r1zero.rewards.remote import LARGEST_BATCH, digest
-from r1zero.rewards.scorer import Scorer
 from r1zero.types import Score
 
 _LARGEST_BODY = 256 * 2**20

@@ -16,10 +16,10 @@ from typing import Any
 
 from r1zero.base.device import usable_cores
 from r1zero.config import Rewards
-from r1zero.rewards import contained, wire
+from r1zero.grading import contained, wire
+from r1zero.grading.contained import Place
+from r1zero.grading.foreman import Foreman, Job
 from r1zero.rewards.catalog import file_of, foreign, verifier
-from r1zero.rewards.contained import Place
-from r1zero.rewards.foreman import Foreman, Job
 from r1zero.types import Problem, Score
 
 _OWN, _FOREIGN = Place("contained"), Place("contained", apart="other projects' scorers")
