@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -61,6 +61,27 @@ def test_imports_point_downward(path: Path) -> None:
         if top == "r1zero" and rest:
             there = rest.split(".")[0]
             assert there == here or RANK[there] < RANK[here], f"{file} imports {name}: wrong direction"
+
+
+def test_no_file_imports_itself_in_a_circle() -> None:
+    """Also not inside of functions."""
+    modules = {".".join(("r1zero", *file.relative_to(SRC).with_suffix("").parts)): file for file in FILES}
+    modules = {name.removesuffix(".__init__"): file for name, file in modules.items()}
+    graph = {name: _modules(file, modules) - {name} for name, file in modules.items()}
+    while leaves := [name for name, imported in graph.items() if not imported & graph.keys()]:
+        for name in leaves:
+            del graph[name]
+    assert not graph, f"circles among {sorted(graph)}"
+
+
+def _modules(path: Path, known: Collection[str]) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in known else node.module)
+    return found & set(known)
 
 
 @pytest.mark.parametrize(("folder", "below"), [("read", ()), ("chat", ("read",)), ("curation", ())])

@@ -23,6 +23,7 @@ from r1zero.types import Completion, Problem, Prompt, Sampling, Score
 from tests import llama3
 from tests.conftest import ByteTokenizer
 from tests.fakes import ScriptedEngine
+
 from .test_remote import serving
 
 PROBLEM = Problem(id="p", question="How many {answer}?", answer="two", source="test")

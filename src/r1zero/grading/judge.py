@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +22,11 @@ from r1zero.base.device import Device
 from r1zero.base.errors import UsageError
 from r1zero.grading.batched import BatchScorer
 from r1zero.grading.http import connections
-from r1zero.grading.scorer import Scorer
+from r1zero.grading.scorer import Ask, Scorer
 from r1zero.rewards.catalog import verifier
 from r1zero.rewards.format import last_box
 from r1zero.types import Problem, Score
 
-Ask = Callable[[Sequence[str]], Sequence[str | Exception]]
 Judgement = Literal["EQUIVALENT", "DIFFERENT", "AMBIGUOUS"]
 
 _KEY_VARIABLE = "R1ZERO_JUDGE_KEY"

@@ -14,7 +14,7 @@ from r1zero.data.control import ControlTokens
 from r1zero.data.responses import response_text
 from r1zero.engine.base import RolloutEngine
 from r1zero.engine.native import NativeEngine
-from r1zero.grading.judge import Ask
+from r1zero.grading.scorer import Ask
 from r1zero.models.load import load_model, stop_token_ids
 from r1zero.types import Message, Problem, Prompt, Sampling
 

@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
 from r1zero.config import Rewards
 from r1zero.types import Problem, Score
+
+Ask = Callable[
+    [Sequence[str]], Sequence[str | Exception]
+]  # questions to a model, and for each its reply or what failed
 
 
 class Scorer(Protocol):
