@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from r1zero.engine.native import packed
 from r1zero.engine.native.packed import PackedLinears
 from r1zero.models.head import lm_head
 from r1zero.types import Sampling
@@ -13,7 +14,7 @@ from ..conftest import random_prompts, small_model
 from .contract import everything
 from .test_native import engine_of
 
-pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN")
+needs_blocks = pytest.mark.skipif(not packed.supported(), reason="oneDNN does no products in bf16 here")
 SAMPLING = Sampling(n=2, temperature=0, max_new_tokens=12)
 
 
@@ -24,6 +25,7 @@ def small_bf16(family: str) -> torch.nn.Module:
     return model
 
 
+@needs_blocks
 @pytest.mark.parametrize("family", ["qwen2", "llama"])  # with and without biases
 def test_products_are_the_plain_ones(family: str) -> None:
     model = small_bf16(family)
@@ -41,7 +43,11 @@ def test_products_are_the_plain_ones(family: str) -> None:
     torch.testing.assert_close(linears.head.logits(hidden), linears.plain_head.logits(hidden), rtol=1e-2, atol=1e-2)
 
 
-def test_samples_come_from_the_newest_weights() -> None:
+@pytest.mark.parametrize("blocks", [True, False])
+def test_samples_come_from_the_newest_weights(blocks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also on a processor with AVX2 alone, which has no blocks for bf16."""
+    if not blocks:
+        monkeypatch.setattr(packed, "supported", lambda: False)
     model = small_bf16("llama")
     engine, prompts = engine_of(model), random_prompts([3, 8])
     before = everything(engine, prompts, SAMPLING)

@@ -53,7 +53,12 @@ class PackedLinears:
 
 
 def _blockable(weight: Tensor) -> bool:
-    return weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and torch.backends.mkldnn.is_available()
+    return weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and supported()
+
+
+def supported() -> bool:
+    """Whether oneDNN does products in bf16 here: not on a processor with AVX2 alone, where torch has its own."""
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _forward(layer: nn.Linear, blocks: Tensor, rows: Tensor) -> Tensor:
