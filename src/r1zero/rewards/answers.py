@@ -28,8 +28,7 @@ def math(problem: Problem, text: str) -> Score:
 
 def orz(problem: Problem, text: str) -> Score:
     """Open-Reasoner-Zero's reward: 1 if the box in the last `<answer>` block is right and the response came to its
-    end by
-    itself, 0 otherwise. A response of unknown end (`r1zero grade`) counts as ended."""
+    end by itself, 0 otherwise. A response of unknown end (`r1zero grade`) counts as ended."""
     found = _ORZ_ANSWER.findall(text[-20_000:])
     answer = found[-1][1] if found else ""
     same = equivalent(problem.answer, answer)
@@ -75,8 +74,7 @@ def _number(text: str, gold: bool) -> Fraction | None:
 
 def exact_match(problem: Problem, text: str, *, ignore_case: bool = False) -> Score:
     """1 if the final answer (in the last `<answer>`, else the last box, else the whole text) is the reference's text
-    but for
-    white space around it and between words, 0 otherwise."""
+    but for white space around it and between words, 0 otherwise."""
     answer, reference = " ".join(final_text(text).split()), " ".join(problem.answer.split())
     if ignore_case:
         answer, reference = answer.casefold(), reference.casefold()

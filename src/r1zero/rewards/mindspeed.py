@@ -56,8 +56,7 @@ def acc_for_dapo(problem: Problem, text: str) -> Score:
 
 def retool_reward(problem: Problem, text: str) -> Score:
     """1 if the last box within the last 100 characters holds the reference answer letter by letter; otherwise -1 and
-    0.1
-    more for every tool call (`<tool_call>` or `<code>`), at most 0."""
+    0.1 more for every tool call (`<tool_call>` or `<code>`), at most 0."""
     answer = last_box(text[-100:])
     if answer is not None and answer.strip() == problem.answer.strip():
         return Score(value=1.0)

@@ -324,8 +324,7 @@ def _counted(value: Formula) -> Node:
 
 def _marked(gold: Formula, answer: Formula) -> bool:
     """One side has a percent or degree sign. 28% is 0.28; and as the sign is often left out, 28% is 28 too, but 0.5%
-    is not
-    0.5: a number below 1 is a share itself."""
+    is not 0.5: a number below 1 is a share itself."""
     marked, other = (gold, answer) if gold.unit in ("%", "°") else (answer, gold)
     if other.unit not in ("", "rad"):
         return False
@@ -340,8 +339,7 @@ def _marked(gold: Formula, answer: Formula) -> bool:
 
 def _rounds(decimal: Formula, value: Formula) -> bool:
     """Whether a decimal of at least 6 significant digits is the other number rounded or cut at its last digit.
-    Numbers that
-    are decimals themselves are compared exactly, but for the noise at the end of a printed float."""
+    Numbers that are decimals themselves are compared exactly, but for the noise at the end of a printed float."""
     if decimal.decimals is None or decimal.decimals[1] < _SIGNIFICANT or variables(value.node):
         return False
     written = exact(decimal.node)

@@ -33,8 +33,7 @@ def same(first: Node, second: Node) -> bool:
 
 def proportional(first: Node, second: Node, *, positive: bool) -> bool:
     """Whether first = c * second with one constant c that is not 0 (and positive): equations and inequalities that
-    say the
-    same. Where both vanish says nothing."""
+    say the same. Where both vanish says nothing."""
     names = sorted(variables(first) | variables(second))
     ratio, seen = None, 0
     try:
@@ -134,8 +133,7 @@ def _close(first: Any, second: Any, digits: int) -> bool:
 
 def _settled(nodes: Sequence[Node], point: dict[str, Fraction]) -> tuple[list[Any | None], int]:
     """Values and the decimal digits they were taken to, enough for the smallest term of any sum to count. A value is
-    0 if it
-    vanishes the more digits are taken, None if it is undefined."""
+    0 if it vanishes the more digits are taken, None if it is undefined."""
     places = _PLACES
     while True:
         numbers = Numbers(places, point)
