@@ -109,7 +109,11 @@ def test_only_the_stop_token_is_taken_off() -> None:
     assert response_text(tokenizer, [*ids, end], {end}) == response_text(tokenizer, ids, {end}) == text
     assert response_text(tokenizer, [end, *ids], {end}) == tokenizer.eos_token + text
     last = tokenizer.convert_tokens_to_ids("</answer>")
-    assert response_text(tokenizer, ids, {end, last}) == text.removesuffix("</answer>")
+    assert response_text(tokenizer, ids, {end, last}) == text, "a stop string that is a token is part of the answer"
+    turn = ["<|im_end|>", "</s>"]
+    tokenizer.add_special_tokens({"additional_special_tokens": tags + turn})
+    for mark in tokenizer.convert_tokens_to_ids(turn):
+        assert response_text(tokenizer, [*ids, mark], {end, mark}) == text
     assert response_text(tokenizer, [], {end}) == ""
 
 
