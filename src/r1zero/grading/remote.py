@@ -12,8 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import queue
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -23,13 +21,13 @@ import urllib3
 from r1zero.base.errors import UsageError
 from r1zero.config import Rewards
 from r1zero.grading import wire
+from r1zero.grading.batches import Batches
 from r1zero.grading.http import connections
 from r1zero.rewards.catalog import verifier
 from r1zero.types import Problem, Score
 
 TOKEN_VARIABLE = "R1ZERO_REWARDS_TOKEN"
 LARGEST_BATCH = 64  # items of one request
-_Job = tuple[dict[str, Any], Future[Score]]
 
 
 def digest(item: Mapping[str, Any]) -> str:
@@ -58,12 +56,7 @@ class RemoteScorer:
         self._http = connections(
             at_once, token=token, attempts=attempts, answer_seconds=answer_seconds, backoff_seconds=backoff_seconds
         )
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._closed = self._abandoned = False
-        self._lock = threading.Lock()  # nothing may be submitted behind the last None: it would wait for ever
-        self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(at_once)]
-        for thread in self._threads:
-            thread.start()
+        self._batches = Batches[dict[str, Any]](self._url, self._ask, size=LARGEST_BATCH, threads=at_once)
 
     @classmethod
     def of(cls, rewards: Rewards) -> RemoteScorer:
@@ -93,26 +86,11 @@ class RemoteScorer:
         verifier(name)
         fields = json.loads(json.dumps(wire.problem_fields(problem), default=str))
         item = {"verifier": name, "problem": fields, "text": text}
-        future: Future[Score] = Future()
-        future.set_running_or_notify_cancel()
-        job = {"id": digest(item), **item}, future
-        with self._lock:
-            if self._closed:
-                raise RuntimeError("the remote scorer is closed")
-            self._jobs.put(job)
-        return future
+        return self._batches.put({"id": digest(item), **item})
 
     def close(self, *, abandon: bool = False) -> None:
         """See `Scorer`. A request under way is not waited for when abandoned."""
-        self._abandoned |= abandon
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                for _ in self._threads:
-                    self._jobs.put(None)
-        if not self._abandoned:
-            for thread in self._threads:
-                thread.join()
+        self._batches.close(abandon=abandon, wait=not (abandon or self._batches.abandoned))
         self._http.clear()
 
     def __enter__(self) -> RemoteScorer:
@@ -120,34 +98,6 @@ class RemoteScorer:
 
     def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         self.close(abandon=kind is not None)
-
-    def _serve(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            batch, last = self._gather(job)
-            try:
-                if self._abandoned:
-                    raise InterruptedError("the run was stopped")
-                scores = self._ask([item for item, _ in batch])
-            except Exception as error:  # whatever happens, the items get a verdict and the thread lives on
-                detail = f"{self._url}: {type(error).__name__}: {error}"[:300]
-                scores = [Score(value=0.0, verdict="error", detail=detail)] * len(batch)
-            for (_, future), score in zip(batch, scores, strict=True):
-                future.set_result(score)
-            if last:
-                return
-
-    def _gather(self, first: _Job) -> tuple[list[_Job], bool]:
-        """What waits, up to a request's size; and whether this thread was told to end."""
-        batch = [first]
-        while len(batch) < LARGEST_BATCH:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:
-                return batch, True
-            batch.append(job)
-        return batch, False
 
     def _ask(self, items: Sequence[Mapping[str, Any]]) -> list[Score]:
         answer = self._http.request("POST", self._url, json={"items": items})
