@@ -1,1 +1,1 @@
-"""(Problem, text) -> Score: verifiers are pure functions, `pool.py` owns their time and memory."""
+"""Verifiers, (problem, text) -> Score, and the judgement of mathematics: pure functions. Who runs them is `grading/`."""

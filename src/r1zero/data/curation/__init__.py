@@ -1,1 +1,1 @@
-"""Steps that take problems out of a data set, each a pure function that says why. `r1zero/curate.py` chains them."""
+"""Steps that take problems out of a data set, each a pure function that says why. `curate/chain.py` chains them."""
