@@ -1,1 +1,1 @@
-"""Verifiers, (problem, text) -> Score, and the judgement of mathematics: pure functions. Who runs them is `grading/`."""
+"""Verifiers, (problem, text) -> Score, and the judgement of mathematics: pure functions. `grading/` runs them."""
