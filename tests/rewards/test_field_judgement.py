@@ -9,6 +9,7 @@ import pytest
 
 from r1zero.rewards.catalog import verifier
 from r1zero.rewards.math import judge
+from r1zero.rewards.math.notations import spelled_out
 from r1zero.types import Problem
 
 from .field_negatives import field_negatives
@@ -224,6 +225,9 @@ RIGHT = [
     ("There is no solution", "\\boxed{no solution}"),
     ("no solution", "\\boxed{\\text{No solution}}"),
     ("no real solutions", "\\boxed{\\text{There are no real solutions}}"),
+    ("\\frac{e_1+1}{2}", "\\boxed{\\frac{1+e_1}{2}}"),
+    ("13", "\\boxed{\\frac{1101_2}{1}}"),
+    ("\\sqrt{b_1}{2}", "\\boxed{\\sqrt{b_1}{2}}"),
 ]
 WRONG = [
     ("a", "I must put the answer in \\boxed at the end. The answer is 5."),
@@ -319,6 +323,18 @@ def test_right(gold: str, response: str) -> None:
 @pytest.mark.parametrize(("gold", "response"), WRONG)
 def test_wrong(gold: str, response: str) -> None:
     assert judge(gold, response).outcome in ("wrong", "missing")
+
+
+@pytest.mark.parametrize(
+    "text", ["\\frac{a_1}{2}", "\\frac{e_1+1}{2}", "2^{b_1}", "triangle base 2", "x_1", "the base 10", "\\text{base 2}"]
+)
+def test_what_is_no_base_stays(text: str) -> None:
+    assert spelled_out(text) == text
+
+
+def test_a_base_takes_no_brace_along() -> None:
+    assert spelled_out("\\frac{1101_2}{C_{two}}") == "\\frac{1101_{2}}{C_{2}}"
+    assert spelled_out("\\frac{1101_{\\text{base } 2}}{1_{\\text{two}}}") == "\\frac{1101_{2}}{1_{2}}"
 
 
 @pytest.mark.parametrize("seed", [0, 1])

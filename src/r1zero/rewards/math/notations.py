@@ -14,12 +14,15 @@ _BASES = {
         "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split(), start=2
     )
 }
-_NUMERAL = rf"(\d{{1,2}}|{'|'.join(_BASES)})(?![A-Za-z\d])"
-_WORD_BASE = r"(?:\\text\s*\{\s*)?(?:base\s*)?\}?\s*(?:\\text\s*\{\s*)?"
-_BASE = re.compile(rf"(?<=[\dA-F)}}])\s*_\s*(?:\{{\s*)?{_WORD_BASE}{_NUMERAL}[\s}}]*", re.IGNORECASE)
+_NUMERAL = rf"(\d{{1,2}}|(?i:{'|'.join(_BASES)}))(?![A-Za-z\d])"
+_TEXT_BASE = r"\\text\s*\{\s*\(?\s*(?:in\s+)?base\s*-?\s*"
+_SUBSCRIPT = (  # every brace that is opened is closed: the others are not the base's
+    rf"(?:(?:base\s*)?{_NUMERAL}|\\text\s*\{{\s*(?:base\s*)?{_NUMERAL}\s*\}}|\\text\s*\{{\s*base\s*\}}\s*{_NUMERAL})"
+)
+_BASE = re.compile(rf"(?<=[\dA-F)}}])\s*_\s*(?:\{{\s*{_SUBSCRIPT}\s*\}}|{_SUBSCRIPT})")
 _IN_BASE = re.compile(
-    rf"(?<=[\dA-F])\s*,?\s*\(?\s*(?:\\text\s*\{{\s*)?\(?\s*(?:in\s+)?base\s*-?\s*\}}?\s*{_NUMERAL}[\s}})]*\Z",
-    re.IGNORECASE,
+    rf"(?<=[\dA-F])(?:\s*,?\s*(?:in\s+)?base\s*-?\s*{_NUMERAL}|\s*\(\s*(?:in\s+)?base\s*-?\s*{_NUMERAL}\s*\)"
+    rf"|\s*{_TEXT_BASE}{_NUMERAL}\s*\)?\s*\}}|\s*{_TEXT_BASE}\}}\s*{_NUMERAL})\s*\Z"
 )
 _BRACKETED_DIGITS = re.compile(r"\(\s*([\dA-F]+)\s*\)(?=\s*_)")
 _DIGITS = r"\{?\s*(\d{1,4})\s*\}?"
@@ -62,7 +65,8 @@ def spelled_out(text: str) -> str:
 
 
 def _in_digits(match: re.Match[str]) -> str:
-    return f"_{{{_BASES.get(match[1].lower(), match[1])}}}"
+    numeral = next(group for group in match.groups() if group)
+    return f"_{{{_BASES.get(numeral.lower(), numeral)}}}"
 
 
 def _binomial(match: re.Match[str], upper: str, lower: str) -> str:
