@@ -332,7 +332,9 @@ def test_what_is_no_base_stays(text: str) -> None:
     assert spelled_out(text) == text
 
 
-def test_a_base_takes_no_brace_along() -> None:
+def test_no_brace_is_taken_along() -> None:
+    assert spelled_out("\\frac{C_5^2}{3}") == "\\frac{\\binom{5}{2}}{3}" == spelled_out("\\frac{C^{2}_5}{3}")
+    assert spelled_out("\\frac{C_{5}^{2}}{_5C_2}") == "\\frac{\\binom{5}{2}}{\\binom{5}{2}}"
     assert spelled_out("\\frac{1101_2}{C_{two}}") == "\\frac{1101_{2}}{C_{2}}"
     assert spelled_out("\\frac{1101_{\\text{base } 2}}{1_{\\text{two}}}") == "\\frac{1101_{2}}{1_{2}}"
 

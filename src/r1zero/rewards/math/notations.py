@@ -25,7 +25,7 @@ _IN_BASE = re.compile(
     rf"|\s*{_TEXT_BASE}{_NUMERAL}\s*\)?\s*\}}|\s*{_TEXT_BASE}\}}\s*{_NUMERAL})\s*\Z"
 )
 _BRACKETED_DIGITS = re.compile(r"\(\s*([\dA-F]+)\s*\)(?=\s*_)")
-_DIGITS = r"\{?\s*(\d{1,4})\s*\}?"
+_DIGITS = r"(?:\{\s*(\d{1,4})\s*\}|(\d{1,4}))"
 _LETTER_C = r"(?:\\text\s*\{\s*C\s*\}|C)"
 _CHOOSE = (
     re.compile(r"(?<![\w.\\])(\d{1,4})\s*(?:\\text\s*\{\s*)?choose\s*\}?\s*(\d{1,4})(?![\w.])"),  # 5 choose 2
@@ -59,8 +59,8 @@ def spelled_out(text: str) -> str:
         text = _IN_BASE.sub(_in_digits, text)
     if "C" in text or "choose" in text:
         for pattern in _CHOOSE:
-            text = pattern.sub(lambda match: _binomial(match, match[1], match[2]), text)
-        text = _CHOOSE_UP.sub(lambda match: _binomial(match, match[2], match[1]), text)
+            text = pattern.sub(_binomial, text)
+        text = _CHOOSE_UP.sub(lambda match: _binomial(match, swapped=True), text)
     return text
 
 
@@ -69,7 +69,10 @@ def _in_digits(match: re.Match[str]) -> str:
     return f"_{{{_BASES.get(numeral.lower(), numeral)}}}"
 
 
-def _binomial(match: re.Match[str], upper: str, lower: str) -> str:
+def _binomial(match: re.Match[str], swapped: bool = False) -> str:
+    upper, lower = (group for group in match.groups() if group)
+    if swapped:
+        upper, lower = lower, upper
     return rf"\binom{{{upper}}}{{{lower}}}" if int(upper) >= int(lower) else match[0]
 
 
