@@ -8,11 +8,11 @@ from pydantic import Field
 
 from r1zero.config.rewards import named_twice
 from r1zero.config.schema import Source, TrainingSource
-from r1zero.config.section import Conflicts, Location, Place, Section
+from r1zero.config.section import Conflicts, FilledLocation, Location, Section
 
 
 class CurationRun(Section):
-    dir: Place
+    dir: FilledLocation
     """Folder for the curated data set, its report and the samples of pass-rate steps."""
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
     examples: int = Field(default=5, ge=0)
@@ -66,7 +66,7 @@ class NearDuplicates(Section):
 
 class Similar(Section):
     step: Literal["similar"]
-    model: Place
+    model: FilledLocation
     """Sentence-embedding model: a folder, a Hugging Face id, or `minilm` if its package is installed."""
     threshold: float = Field(default=0.85, gt=0, le=1)
     """Cosine from which wording counts as the same."""
@@ -84,7 +84,7 @@ class Decontaminate(Section):
 
 class PassRate(Section):
     step: Literal["pass_rate"]
-    recipe: Place
+    recipe: FilledLocation
     """A training recipe: its model, template, rollout and rewards sections say who answers, how, and who judges."""
     overrides: tuple[str, ...] = ()
     """What is different about it here, as section.key=value."""

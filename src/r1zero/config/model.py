@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from r1zero.base.device import DtypeName
-from r1zero.config.section import Conflicts, Place, Section
+from r1zero.config.section import Conflicts, FilledLocation, Section
 
 Quantization: TypeAlias = Literal["none", "nf4"]
 
@@ -23,7 +23,7 @@ class Lora(Section):
 
 
 class Model(Section):
-    path: Place
+    path: FilledLocation
     """A folder, a Hugging Face id, or a name `r1zero model list` shows; to evaluate, also a folder of adapters."""
     dtype: DtypeName = "auto"
     """Compute dtype; auto measures. Master weights are always fp32."""

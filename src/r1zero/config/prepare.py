@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from r1zero.config.section import Conflicts, Location, Place, Section
+from r1zero.config.section import Conflicts, FilledLocation, Location, Section
 
 _NO_EFFECT = (  # theirs, without effect here
     "tokenizer_type",
@@ -36,7 +36,7 @@ class PrepareRecipe(Section):
     input: str
     """A file (.jsonl .json .csv .parquet .arrow .txt), a folder of them, a Hugging Face dataset id, `modelscope:ID`;
     or several, separated by commas. With merge_group_keys, a folder of .bin and .idx files."""
-    output_prefix: Place
+    output_prefix: FilledLocation
     """Beginning of every output's path: `{prefix}_packed_{field}_document.bin` and so on."""
     handler_name: str = ""
     """What a row is for; docs/data.md lists the handlers."""

@@ -9,11 +9,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from r1zero.config.section import Conflicts, Place, Section
+from r1zero.config.section import Conflicts, FilledLocation, Section
 
 
 class RewardModel(Section):
-    path: Place
+    path: FilledLocation
     """A sequence-classification model with one label (its logit is the reward) or two (the second's probability)."""
     max_tokens: int = Field(default=4096, ge=1)
     """Of a longer question and response the end is scored."""
@@ -24,7 +24,7 @@ class RewardModel(Section):
 
 
 class ProcessReward(Section):
-    path: Place
+    path: FilledLocation
     """A token-classification model; with good_token a causal one."""
     max_tokens: int = Field(default=4096, ge=1)
     """A longer question and response is an error."""
@@ -41,7 +41,7 @@ class ProcessReward(Section):
 
 
 class Judge(Section):
-    model: Place
+    model: FilledLocation
     """Name at the endpoint; without one, a model to load here."""
     url: str = ""
     """OpenAI-compatible endpoint up to /v1; its key is the environment variable R1ZERO_JUDGE_KEY."""

@@ -15,7 +15,7 @@ from r1zero.config.algorithm import Algorithm
 from r1zero.config.model import Model
 from r1zero.config.optimization import Critic, PretrainTrainer, Trainer
 from r1zero.config.rewards import Rewards, named_twice
-from r1zero.config.section import Conflicts, Filled, Location, Place, Section
+from r1zero.config.section import Conflicts, Filled, FilledLocation, Location, Section
 
 SYNONYMS = {  # what users of TRL, verl, OpenRLHF and MindSpeed-RL call our keys: for the hint in an error
     "learning_rate": "lr",
@@ -53,7 +53,7 @@ SYNONYMS = {  # what users of TRL, verl, OpenRLHF and MindSpeed-RL call our keys
 
 
 class Run(Section):
-    dir: Place
+    dir: FilledLocation
     """Run folder: everything the run leaves behind."""
     steps: int = Field(ge=0)
     """Training steps; an RL step is one batch of rollouts and its updates."""
@@ -80,7 +80,7 @@ class Columns(Section):
 
 
 class Source(Section):
-    path: Place
+    path: FilledLocation
     """A file (.jsonl .json .csv .parquet .arrow .txt), a folder of them or a local copy of a hub repository,
     `reasoning-gym:TASK`, `r1zero:TASK`, `modelscope:OWNER/NAME`, or a Hugging Face dataset id."""
     split: str = "train"
@@ -360,7 +360,7 @@ class NewModel(Section):
 
 
 class Corpus(Section):
-    path: Place
+    path: FilledLocation
     """`r1zero:TASK` that yields documents, or a .jsonl file with a `text` column."""
     options: dict[str, int | float | str | bool] = Field(default={})
     max_document_tokens: int = Field(ge=2)

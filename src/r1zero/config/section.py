@@ -8,8 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 Conflicts: TypeAlias = list[tuple[str, str]]  # (key, what is wrong and how to mend it)
 
 Filled: TypeAlias = Annotated[str, Field(min_length=1)]
-Location: TypeAlias = Annotated[str, AfterValidator(os.path.expanduser)]  # `~` is the user's home, as in a shell
-Place: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(os.path.expanduser)]  # one that must be given
+# `~` is the user's home, as in a shell
+Location: TypeAlias = Annotated[str, AfterValidator(os.path.expanduser)]
+FilledLocation: TypeAlias = Annotated[Filled, AfterValidator(os.path.expanduser)]
 
 
 class Section(BaseModel):

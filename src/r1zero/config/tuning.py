@@ -10,7 +10,7 @@ from r1zero.config.model import Model
 from r1zero.config.objective import Objective
 from r1zero.config.optimization import PretrainTrainer
 from r1zero.config.schema import Logging, Rollout, Run, Source
-from r1zero.config.section import Conflicts, Location, Place, Section
+from r1zero.config.section import Conflicts, FilledLocation, Location, Section
 
 
 class TuningRun(Run):
@@ -28,7 +28,7 @@ class TuningModel(Model):
 
 
 class Rows(Section):
-    path: Place
+    path: FilledLocation
     """A file (.jsonl .json .csv .parquet .arrow .txt), a folder of them, a Hugging Face dataset id, `r1zero:TASK`; with
     layout prepared, the output_prefix of `r1zero prepare`, or the table it wrote."""
     layout: Literal["alpaca", "sharegpt", "openai", "steps", "text", "prepared"]

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from r1zero.data.chat.formats import BOS, EOS, Piece
 from r1zero.data.control import ControlTokens
 from r1zero.data.handlers import IGNORED, MASK, Fields, Handler, Span
-from r1zero.data.read.cells import BadRow, half_character, optional
+from r1zero.data.read.cells import BadRow, optional, refuse_half_characters
 from r1zero.data.read.rows import Row
 
 _CACHED_PIECES = 4096
@@ -163,8 +163,7 @@ def _plan(row: Row, handler: Handler, encoder: Encoder, reads: Sequence[str]) ->
     for piece in (piece for span in spans for piece in span if isinstance(piece, str)):
         if "\0" in piece:
             raise BadRow("the text contains a NUL byte")
-        if not piece.isascii() and (half := half_character(piece)):
-            raise BadRow(f"the text contains half a character: {half}")
+        refuse_half_characters(piece)
     return spans
 
 

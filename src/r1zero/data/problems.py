@@ -53,8 +53,7 @@ def to_problems(rows: Iterable[Row], source: Source) -> tuple[list[Problem], lis
 def _problem(row: Row, source: Source) -> Problem:
     if row.error:
         raise BadRow(row.error)
-    if half := cells.half_character(row.columns):
-        raise BadRow(f"the text contains half a character: {half}")
+    cells.refuse_half_characters(row.columns)
     names = source.columns
     question = _question(column(row.columns, names.question), names.question)
     answer = text(column(row.columns, names.answer), names.answer)

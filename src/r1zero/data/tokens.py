@@ -26,21 +26,21 @@ from r1zero.data.indexed import IndexedDataset
 from r1zero.data.judged import judged_ids, judged_steps, last_token
 from r1zero.data.problems import Rejected
 from r1zero.data.read import sources
-from r1zero.data.read.cells import BadRow, column, filled, half_character, text
+from r1zero.data.read.cells import BadRow, column, filled, refuse_half_characters, text
 from r1zero.data.read.rows import Row
 from r1zero.types import Message
 
 Kind: TypeAlias = Literal["answers", "pairs", "judged_pairs", "judged_steps", "text"]
 
 
-class Place(NamedTuple):
+class RowPlace(NamedTuple):
     """Where a row is: its line or index, and the file if its source has several."""
 
     line: int
     file: str = ""
 
 
-Placed: TypeAlias = tuple[Place, Fields]
+Placed: TypeAlias = tuple[RowPlace, Fields]
 
 _LAYOUTS: dict[Kind, tuple[str, ...]] = {
     "answers": (*dialogues.LAYOUTS, "prepared"),
@@ -100,7 +100,7 @@ def _raw(rows: config.Rows, reading: Reading) -> tuple[list[Placed], list[Reject
     for file, of_file in groupby(raw, lambda row: row.file):
         while part := list(islice(of_file, 1000)):
             encoded = encode_rows(part, handler, encoder_, None)
-            places = [Place(line, file) for line in encoded.where.tolist()]
+            places = [RowPlace(line, file) for line in encoded.where.tolist()]
             placed += zip(places, map(_trainable, fields_of(encoded)), strict=True)
             rejected += [Rejected(file or rows.path, bad.where, bad.reason, bad.columns) for bad in encoded.rejected]
     return placed, rejected
@@ -138,9 +138,8 @@ def _each(raw: Iterator[Row], rows: config.Rows, make: Maker) -> tuple[list[Plac
         try:
             if row.error:
                 raise BadRow(row.error)
-            if half := half_character(row.columns):
-                raise BadRow(f"the text contains half a character: {half}")
-            placed.append((Place(row.where, row.file), make(row.columns)))
+            refuse_half_characters(row.columns)
+            placed.append((RowPlace(row.where, row.file), make(row.columns)))
         except BadRow as bad:
             rejected.append(Rejected(row.file or rows.path, row.where, str(bad), row.columns))
     return placed, rejected
@@ -223,7 +222,7 @@ class _Indexed(Sequence[Placed]):
     def __getitem__(self, index: int) -> Placed:  # pyright: ignore[reportIncompatibleMethodOverride]
         if index >= self.size:
             raise IndexError(index)
-        return Place(index + 1), self.convert({name: ids[index] for name, ids in self.fields.items()})
+        return RowPlace(index + 1), self.convert({name: ids[index] for name, ids in self.fields.items()})
 
 
 def _prepared(rows: config.Rows, reading: Reading) -> tuple[Sequence[Placed], list[Rejected]]:

@@ -12,7 +12,7 @@ import numpy as np
 from r1zero.data.handlers import Fields
 from r1zero.data.problems import Rejected
 from r1zero.data.read.cells import BadRow
-from r1zero.data.tokens import Place, Placed
+from r1zero.data.tokens import Placed, RowPlace
 from r1zero.types import Sample
 
 ToSamples = Callable[[Fields], tuple[Sample, ...]]
@@ -57,7 +57,7 @@ class TrainingSet:
         found = cls(rows, to_samples, limit)
         total = hashlib.sha256()
         for number in range(len(rows)):
-            place, fields = Place(number + 1), Fields()
+            place, fields = RowPlace(number + 1), Fields()
             try:
                 place, fields = rows[number]
                 for piece, part in enumerate(pieces(fields, limit)):

@@ -12,9 +12,8 @@ from typing import Any, Protocol
 from r1zero.config import Rewards
 from r1zero.types import Problem, Score
 
-Ask = Callable[
-    [Sequence[str]], Sequence[str | Exception]
-]  # questions to a model, and for each its reply or what failed
+# questions to a model, and for each its reply or what failed
+Ask = Callable[[Sequence[str]], Sequence[str | Exception]]
 
 
 class Scorer(Protocol):

@@ -56,17 +56,23 @@ def _wrong(score: Any) -> str:
     if not isinstance(score.parts, Mapping) or not all(isinstance(name, str) for name in score.parts):
         return f"the verifier's parts are {_shown(score.parts)}; they must be numbers by name"
     for name, value in {"value": score.value, **score.parts}.items():
-        try:
-            found = float("a text is no number" if isinstance(value, str | bytes) else value)
-        except (TypeError, ValueError, OverflowError):
+        number = _number(value)
+        if number is None:
             return f"the verifier's {name} is {_shown(value)}; it must be a number"
-        if not math.isfinite(found):
+        if not math.isfinite(number):
             return f"the verifier's {name} is {value}"
     if score.verdict not in _VERDICTS:
         return f"the verifier's verdict is {_shown(score.verdict)}; it must be one of {', '.join(_VERDICTS)}"
     if score.detail is not None and not isinstance(score.detail, str):
         return f"the verifier's detail is {_shown(score.detail)}; it must be text"
     return ""
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return None if isinstance(value, str | bytes) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _shown(value: Any) -> str:

@@ -58,7 +58,7 @@ def _judge(job: dict[str, Any]) -> dict[str, Any]:
 
 def _where(error: BaseException, name: str) -> str:
     """The line of a user's own file that failed. Example: ` (line 12 of my_rewards.py)`."""
-    file = file_of(name) and os.path.realpath(os.path.expanduser(file_of(name)))
+    file = os.path.realpath(os.path.expanduser(file_of(name)))
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     return f" (line {frames[-1].lineno} of {os.path.basename(file)})" if frames else ""
 

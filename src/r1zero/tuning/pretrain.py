@@ -10,9 +10,9 @@ from r1zero.base.log import log
 from r1zero.config import Objective, PretrainRecipe, Source
 from r1zero.data.problems import Rejected
 from r1zero.data.read import sources
-from r1zero.data.read.cells import BadRow, half_character
+from r1zero.data.read.cells import BadRow, refuse_half_characters
 from r1zero.data.read.rows import Row
-from r1zero.data.tokens import Place, Placed
+from r1zero.data.tokens import Placed, RowPlace
 from r1zero.data.training_set import Limit, TrainingSet
 from r1zero.models.create import new_model, new_tokenizer
 from r1zero.models.flops import model_flops
@@ -55,13 +55,13 @@ def pretrain(recipe: PretrainRecipe, device: Device, folder: RunFolder, stop: St
         tune.train(parts, session)
 
 
-def read_documents(recipe: PretrainRecipe) -> tuple[list[tuple[Place, str]], list[Rejected]]:
+def read_documents(recipe: PretrainRecipe) -> tuple[list[tuple[RowPlace, str]], list[Rejected]]:
     """Every document and where it is, and the rows without one."""
     source = Source(path=recipe.data.path, options=recipe.data.options)
     documents, rejected = [], []
     for row in sources.read(source):
         try:
-            documents.append((Place(row.where, row.file), _document(row)))
+            documents.append((RowPlace(row.where, row.file), _document(row)))
         except BadRow as bad:
             rejected.append(Rejected(row.file or source.path, row.where, str(bad), row.columns))
     if not documents:
@@ -75,12 +75,11 @@ def _document(row: Row) -> str:
     text = row.columns.get("text")
     if not isinstance(text, str) or not text:
         raise BadRow("column 'text' is missing or empty")
-    if half := half_character(text):
-        raise BadRow(f"the text contains half a character: {half}")
+    refuse_half_characters(text)
     return text
 
 
-def encode(documents: list[tuple[Place, str]], tokenizer: object) -> list[Placed]:
+def encode(documents: list[tuple[RowPlace, str]], tokenizer: object) -> list[Placed]:
     """Documents between end tokens. All share the first one as their prompt, so a pack computes it once."""
     end = tokenizer.eos_token_id  # pyright: ignore[reportAttributeAccessIssue]
     encoded = tokenizer([text for _, text in documents], add_special_tokens=False)["input_ids"]  # pyright: ignore

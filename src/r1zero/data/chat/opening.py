@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 
 from r1zero.data.read.cells import BadRow
 from r1zero.types import Message
@@ -26,14 +27,14 @@ def begun(render: Callable[[Sequence[Message], bool], str], control: Iterable[st
     that begin every answer with the same thought are told by the tag that stays open.
     """
     question = [Message("user", _QUESTION)]
-    prompt = _after(_rendered(render, question, True), _QUESTION)
+    prompt = _rendered(render, question, True).rpartition(_QUESTION)[2]
     longest = opened_thought(prompt)
     turns = [token for token in control if "think" not in token.lower()]
     answered = [*question, Message("assistant", _ANSWER)]
     for chat in ([*answered, *question], answered):
-        header, answer, _ = _after(_rendered(render, chat, False), _QUESTION, first=True).partition(_ANSWER)
-        shared = next((n for n, (one, other) in enumerate(zip(prompt, header, strict=False)) if one != other), None)
-        rest = prompt[min(len(prompt), len(header)) if shared is None else shared :]
+        header, answer, _ = _rendered(render, chat, False).partition(_QUESTION)[2].partition(_ANSWER)
+        alike = takewhile(lambda pair: pair[0] == pair[1], zip(prompt, header, strict=False))
+        rest = prompt[sum(1 for _ in alike) :]
         if answer and rest != prompt and not any(token in rest for token in turns):
             longest = max(longest, rest, key=len)
     return longest if longest.strip() else ""
@@ -50,7 +51,3 @@ def _rendered(render: Callable[[Sequence[Message], bool], str], chat: Sequence[M
         return render(chat, generation)
     except BadRow:
         return ""
-
-
-def _after(text: str, mark: str, first: bool = False) -> str:
-    return text.partition(mark)[2] if first else text.rpartition(mark)[2]

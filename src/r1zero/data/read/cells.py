@@ -126,20 +126,27 @@ def chat_text(value: Any) -> Any:
     return found if is_chat and all(any(tag in turn for tag in tags) for turn in found) else value
 
 
-def half_character(value: Any) -> str:
-    """The first half of a surrogate pair in any text of a row, which no file or tokenizer can hold; or nothing.
-    Example: `'\\ud83d'`."""
+def _half_character(value: Any) -> str:
+    """The first half of a surrogate pair in any text of a row; or nothing. Example: `'\\ud83d'`."""
     if isinstance(value, str):
+        if value.isascii():  # most are, and know it
+            return ""
         try:
             value.encode("utf-8")
         except UnicodeEncodeError as error:
             return f"{error.object[error.start]!a}"
         return ""
     if isinstance(value, Mapping):
-        return next((half for pair in value.items() for item in pair if (half := half_character(item))), "")
+        return next((half for pair in value.items() for item in pair if (half := _half_character(item))), "")
     if isinstance(value, list | tuple):
-        return next((half for item in value if (half := half_character(item))), "")
+        return next((half for item in value if (half := _half_character(item))), "")
     return ""
+
+
+def refuse_half_characters(value: Any) -> None:
+    """Raises BadRow for text that no file or tokenizer can hold, wherever it is nested."""
+    if half := _half_character(value):
+        raise BadRow(f"the text contains half a character: {half}")
 
 
 def _kind(value: Any) -> str:

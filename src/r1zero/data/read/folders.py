@@ -7,19 +7,25 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from r1zero.base.errors import UsageError, suggest
-from r1zero.base.log import log
 from r1zero.data.read.readers import READERS
 
 _SAVED, _SAVED_SPLITS = "state.json", "dataset_dict.json"  # of `Dataset.save_to_disk`
 
 
-def folder_files(folder: Path, split: str, subset: str) -> list[Path]:
-    """The data files of a split, in the hub's order: what the folder's README.md says, else what names say (`train`,
-    `test`, ...), else all files of the most frequent type are `train`. Raises UsageError for a split or subset that is
-    not there, and for a folder without data."""
+class Split(NamedTuple):
+    """The data files of a split in the hub's order, and the number of files of the others."""
+
+    files: list[Path]
+    others: dict[str, int]
+
+
+def folder_split(folder: Path, split: str, subset: str) -> Split:
+    """What the folder's README.md says is the split, else what names say (`train`, `test`, ...), else all files of the
+    most frequent type are `train`. Raises UsageError for a split or subset that is not there, and for a folder without
+    data."""
     folder = folder.resolve()
     splits = _saved(folder, subset) or _splits(folder, subset)
     if split not in splits:
@@ -29,11 +35,7 @@ def folder_files(folder: Path, split: str, subset: str) -> list[Path]:
         raise UsageError(f"path = '{folder}': its description names {outside}, which is not in the folder")
     if other := next((file for file in files if file.suffix not in READERS), None):
         raise UsageError(f"path = '{folder}': {other.name} is of no known file type; use one of {', '.join(READERS)}")
-    others = {name: len(found) for name, found in splits.items() if name != split}
-    if others:
-        left = ", ".join(f"{count} of '{name}'" for name, count in others.items())
-        log.info(f"{folder}: reads the split '{split}', {len(files)} files; not read: {left}")
-    return files
+    return Split(files, {name: len(found) for name, found in splits.items() if name != split})
 
 
 def _saved(folder: Path, subset: str) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from r1zero.base.errors import UsageError, suggest
 from r1zero.base.log import log
 from r1zero.config import Source
 from r1zero.data.read.arithmetic import TASKS
-from r1zero.data.read.folders import folder_files
+from r1zero.data.read.folders import folder_split
 from r1zero.data.read.readers import READERS, file_chunks
 from r1zero.data.read.rows import Chunk, Row, in_chunks
 
@@ -51,12 +51,16 @@ def files(source: Source) -> list[Path]:
     """The local files that a source reads, in order; none for a generated or remote one."""
     file = Path(source.path).expanduser()
     if file.is_dir():
-        return folder_files(file, source.split, source.subset)
+        return folder_split(file, source.split, source.subset).files
     return [file] if file.is_file() else []
 
 
 def _folder(source: Source, folder: Path) -> Iterator[Chunk]:
-    for file in folder_files(folder, source.split, source.subset):
+    found = folder_split(folder, source.split, source.subset)
+    if found.others:
+        left = ", ".join(f"{count} of '{name}'" for name, count in found.others.items())
+        log.info(f"{folder}: reads the split '{source.split}', {len(found.files)} files; not read: {left}")
+    for file in found.files:
         yield from file_chunks(file)
 
 
