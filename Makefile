@@ -27,7 +27,7 @@ test-slow: setup
 	$(BIN)/python -m pytest -m slow
 
 # numbers hold on any processor: the numeric tests on other instruction sets and thread counts
-NUMERIC := tests/algorithms tests/engine tests/models tests/tuning tests/trainer tests/test_loop.py tests/test_algorithms.py
+NUMERIC := tests/algorithms tests/engine tests/models tests/tuning tests/trainer tests/rl/test_loop.py tests/rl/test_algorithms.py
 test-portable: setup
 	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NUMERIC)
 	ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(NUMERIC)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import plants
+import planted_errors
 import torch
 
 from r1zero.data.curation import decontaminate, duplicates
@@ -93,7 +93,7 @@ def recall(folder: Path, count: int, seed: int) -> None:
     found_all = 0
     for (test, train), share in shares.items():
         held_out = problems(folder, test)
-        pairs = planted(held_out, plants.paraphrase, round(count * share), seed)
+        pairs = planted(held_out, planted_errors.paraphrase, round(count * share), seed)
         mixed = [*problems(folder, train), *(copy for copy, _ in pairs)]
         finds = {
             name: {removal.problem.id for removal in rule(mixed, {test: held_out}).removed}
@@ -128,10 +128,10 @@ def duplication(folder: Path, count: int, seed: int, model: str) -> None:
     base = duplicates.exact(base).kept
     # the last two say where the step ends: copies rewritten beyond recognition of words, and questions turned round
     edits = {
-        "reworded": (plants.reworded, True),
-        "renumbered": (plants.renumbered, False),
-        "rewritten": (plants.paraphrase, True),
-        "turned round": (plants.turned, False),
+        "reworded": (planted_errors.reworded, True),
+        "renumbered": (planted_errors.renumbered, False),
+        "rewritten": (planted_errors.paraphrase, True),
+        "turned round": (planted_errors.turned, False),
     }
     pairs = {name: planted(base, edit, count, seed + place) for place, (name, (edit, _)) in enumerate(edits.items())}
     steps = {"near_duplicates": lambda rows: duplicates.near(rows, threshold=0.4, ngram=2)}

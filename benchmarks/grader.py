@@ -78,10 +78,10 @@ def pooled(pool: ScorerPool, rows: list[dict[str, Any]]) -> list[bool]:
 
 def processor_seconds() -> float:
     """Of this process and all it started, whether they still run or not."""
-    nurseries = psutil.Process().children()
-    workers = [worker for nursery in nurseries for worker in nursery.children()]
-    ended = sum(nursery.cpu_times().children_user + nursery.cpu_times().children_system for nursery in nurseries)
-    running = sum(process.cpu_times().user + process.cpu_times().system for process in (*nurseries, *workers))
+    servers = psutil.Process().children()
+    workers = [worker for server in servers for worker in server.children()]
+    ended = sum(server.cpu_times().children_user + server.cpu_times().children_system for server in servers)
+    running = sum(process.cpu_times().user + process.cpu_times().system for process in (*servers, *workers))
     return time.process_time() + ended + running
 
 

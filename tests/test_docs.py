@@ -38,7 +38,7 @@ ELSEWHERE = {  # commands that need what is not here, and what that is
     "rewards.remote=": "needs that server",
     "curate curate_math": "reads MATH and four evaluation sets: tests/curate",
     "recipes/mine.yaml": "is a recipe of the reader's own",
-    "train algorithms/ppo": "is one of several algorithms: tests/test_algorithms.py trains by each",
+    "train algorithms/ppo": "is one of several algorithms: tests/rl/test_algorithms.py trains by each",
     "train sft_smollm2_gsm8k": "downloads GSM8K",
 }
 PLACEHOLDERS = {

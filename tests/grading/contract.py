@@ -24,18 +24,18 @@ CHAT = Problem(id="p", question=(Message("user", "?"),), answer="4", source="tes
 
 
 def farm_of(pool: ScorerPool, name: str = "acc") -> tuple[psutil.Process, list[psutil.Process]]:
-    """The nursery that grades for a verifier, inside its container, and its workers."""
-    foreman, _ = pool._farms[pool._place(name)]
+    """The fork_server that grades for a verifier, inside its container, and its workers."""
+    supervisor, _ = pool._farms[pool._place(name)]
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if hasattr(foreman, "_nursery"):  # its thread makes it
-            chain = [psutil.Process(foreman._nursery.process.pid)]
+        if hasattr(supervisor, "_nursery"):  # its thread makes it
+            chain = [psutil.Process(supervisor._nursery.process.pid)]
             while chain and chain[0].name() == "bwrap":
                 chain = chain[0].children()
             if chain and "python" in chain[0].name():
                 return chain[0], chain[0].children()
         time.sleep(0.01)
-    raise AssertionError(f"no nursery for {name}")
+    raise AssertionError(f"no fork_server for {name}")
 
 
 def check_scorer(make: Callable[[], Scorer]) -> None:

@@ -164,12 +164,12 @@ def test_an_ended_worker_takes_its_programs_along() -> None:
     with ScorerPool(workers=1, timeout_seconds=1.0, memory_mib=512) as pool:
         future = pool.submit("code", _problem(tests=SUMS[:1], time_limit=5), _fenced("import time\ntime.sleep(3)"))
         programs: list[psutil.Process] = []
-        nursery, _ = farm_of(pool, "code")
+        fork_server, _ = farm_of(pool, "code")
         while not any("/code/program" in process.cmdline()[-1:] for process in programs):
             assert not future.done()
             time.sleep(0.05)
-            programs = [child for child in nursery.children(recursive=True) if child.status() != "zombie"]
-        worker = nursery.children()[0]
+            programs = [child for child in fork_server.children(recursive=True) if child.status() != "zombie"]
+        worker = fork_server.children()[0]
         worker.kill()
         assert not psutil.wait_procs([process for process in programs if process.pid != worker.pid], timeout=5)[1]
         assert future.result(timeout=60) == Score(value=0.0, detail="0/1 tests passed; test 1: wrong output")

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from r1zero.grading import foreman
+from r1zero.grading import supervisor
 from r1zero.grading.pool import ScorerPool
 from r1zero.types import Problem, Score
 
@@ -80,13 +80,15 @@ def test_workers_killed_at_random_lose_and_duplicate_nothing(pool: ScorerPool) -
 
 def test_a_killed_nursery_is_replaced_and_leaves_no_process(pool: ScorerPool) -> None:
     pool.submit(STUCK, _problem(4), "\\boxed{4}").result()
-    nursery, workers = farm_of(pool, STUCK)
+    fork_server, workers = farm_of(pool, STUCK)
     futures = [pool.submit(STUCK, _problem(number), f"\\boxed{{{number}}}") for number in range(2000)]
-    nursery.kill()
+    fork_server.kill()
     assert all(future.result(timeout=60) == Score(value=1.0) for future in futures)
-    hostile = pool.submit(STUCK, _problem(4), POWER_TOWER)  # forces an `end` order, which the old nursery cannot hear
+    hostile = pool.submit(
+        STUCK, _problem(4), POWER_TOWER
+    )  # forces an `end` order, which the old fork_server cannot hear
     assert hostile.result(timeout=60).verdict == "timeout"
-    assert farm_of(pool, STUCK)[0].pid != nursery.pid
+    assert farm_of(pool, STUCK)[0].pid != fork_server.pid
     assert not psutil.wait_procs(workers, timeout=10)[1]
 
 
@@ -213,10 +215,10 @@ def test_memory_too_small_for_any_worker_says_so() -> None:
 def test_closing_waits_for_verdicts_and_then_refuses() -> None:
     pool = ScorerPool(workers=2, timeout_seconds=5.0, memory_mib=1024)
     futures = [pool.submit("acc", _problem(n), f"\\boxed{{{n}}}") for n in range(200)]
-    nursery, _ = farm_of(pool)
+    fork_server, _ = farm_of(pool)
     pool.close()
     pool.close()
-    assert all(future.done() for future in futures) and not nursery.is_running()
+    assert all(future.done() for future in futures) and not fork_server.is_running()
     with pytest.raises(RuntimeError, match="^the grading farm is closed$"):
         pool.submit("acc", _problem(4), "")
 
@@ -245,16 +247,16 @@ def test_workers_end_with_a_killed_run() -> None:
 @pytest.mark.slow
 def test_memory_stays_flat(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sympy's caches grow, and workers are replaced before that matters."""
-    monkeypatch.setattr(foreman, "_JOBS_PER_WORKER", 150)
+    monkeypatch.setattr(supervisor, "_JOBS_PER_WORKER", 150)
     problem = Problem(id="p", question="?", answer="2 x^2 + x + 1", source="t")
     with ScorerPool(workers=1, timeout_seconds=60.0, memory_mib=1024) as pool:
         sizes, seen = [], set()
         for part in range(6):
             futures = [pool.submit("acc", problem, f"\\boxed{{{n} x^2 + {part} x + 1}}") for n in range(100)]
             assert [future.result().value > 0 for future in futures] == [n == 2 and part == 1 for n in range(100)]
-            nursery, workers = farm_of(pool)
+            fork_server, workers = farm_of(pool)
             seen |= {worker.pid for worker in workers}
-            sizes.append(sum(process.memory_info().rss for process in (nursery, *workers)) / 2**20)
+            sizes.append(sum(process.memory_info().rss for process in (fork_server, *workers)) / 2**20)
     assert len(seen) >= 3
     assert max(sizes) < sizes[0] + 60, sizes
 
@@ -267,7 +269,7 @@ def test_a_job_that_crashes_its_workers_is_given_up(monkeypatch: pytest.MonkeyPa
     """A library's crash: SIGSEGV in the worker, whoever judges it."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
-        "if 'r1zero.grading.nursery' in ' '.join(sys.orig_argv):\n"
+        "if 'r1zero.grading.fork_server' in ' '.join(sys.orig_argv):\n"
         "    import os, r1zero.rewards.catalog as catalog\n"
         "    crash = lambda problem, text: os.kill(os.getpid(), 11)\n"
         "    catalog.VERIFIERS['boxed'] = catalog.Entry(crash, 'format')\n"

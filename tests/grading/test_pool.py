@@ -94,7 +94,7 @@ def test_no_worker_outlives_its_pool() -> None:
     pool.submit(STUCK, PROBLEM, POWER_TOWER).result()
     pool.submit("acc", PROBLEM, "").result()
     found = [farm_of(pool, name) for name in ("acc", STUCK)]
-    family = [process for nursery, workers in found for process in (nursery, *workers)]
+    family = [process for fork_server, workers in found for process in (fork_server, *workers)]
     assert len(family) == 3, "the worker that was stuck has been killed and not needed again"
     pool.close()
     assert not psutil.wait_procs(family, timeout=5)[1]

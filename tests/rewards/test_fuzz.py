@@ -41,7 +41,7 @@ def graded(count: int, seed: int, verifiers: tuple[str, ...]) -> Counter[str]:
 def farms() -> list[psutil.Process]:
     """Nurseries and workers: a fork keeps its parent's command line."""
     family = psutil.Process().children(recursive=True)
-    return [child for child in family if "r1zero.grading.nursery" in " ".join(child.cmdline())]
+    return [child for child in family if "r1zero.grading.fork_server" in " ".join(child.cmdline())]
 
 
 VERIFIERS = ("math", "acc", "base_acc", "acc_for_dapo", "orz", "multiple_choice", "numeric", "cosine", "exact_match")

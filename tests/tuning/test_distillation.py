@@ -184,7 +184,7 @@ def test_mistakes(tmp_path: Path) -> None:
 
 
 def test_samples_of_a_student_are_its_prompts(tmp_path: Path) -> None:
-    from r1zero.tuning.student import Student, to_samples
+    from r1zero.tuning.on_policy import OnPolicy, to_samples
     from r1zero.types import Sampling
 
     from ..fakes import ScriptedEngine
@@ -196,7 +196,7 @@ def test_samples_of_a_student_are_its_prompts(tmp_path: Path) -> None:
             return {"input_ids": [len(word) for word in text.split()]}
 
     engine = ScriptedEngine(Words(), ["aaa bbbb"])
-    student = Student(engine=engine, sampling=Sampling(n=1, max_new_tokens=9), decode=str)
+    student = OnPolicy(engine=engine, sampling=Sampling(n=1, max_new_tokens=9), decode=str)
     given: list[Sample] = random_samples([(4, [5]), (3, [2])])
     found = to_samples(student.answer(given, 0, lambda: None))
     assert [sample.response_ids.tolist() for sample in found] == [[3, 4, 2]] * 2

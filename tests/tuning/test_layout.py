@@ -15,7 +15,7 @@ FILES = sorted(file for file in (SRC / "tuning" / "objectives").glob("*.py") if 
 DRIVERS = (
     "tuning/loop.py",
     "tuning/parts.py",
-    "tuning/student.py",
+    "tuning/on_policy.py",
     "run/session.py",
     "trainer/trainer.py",
     "config/tuning.py",

@@ -91,7 +91,7 @@ def refuse_uncontained(foreign: Sequence[str], accepted: Sequence[str]) -> None:
 
 
 def group(memory_mib: int, workers: int) -> cgroup.Group | None:
-    """A control group for a nursery and its workers, where one can be made: also what workers start counts."""
+    """A control group for a fork server and its workers, where one can be made: also what workers start counts."""
     memory = (memory_mib * workers + _NURSERY_MIB) * 2**20
     return cgroup.make(memory=memory, processes=workers * _PROCESSES + _NURSERY_PROCESSES)
 
@@ -121,7 +121,11 @@ def _container(folders: Sequence[str], filter_: Sequence[int]) -> list[str]:
     arguments = [sandbox.bubblewrap(), "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     if os.geteuid() == 0:
         arguments += [f"--unshare-{name}" for name in ("ipc", "pid", "net", "uts", "cgroup-try")]
-        for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_KILL"):  # for the nursery, whose workers are other users
+        for capability in (
+            "CAP_SETUID",
+            "CAP_SETGID",
+            "CAP_KILL",
+        ):  # workers are other users than the fork server
             arguments += ["--cap-add", capability]
     else:
         arguments += ["--unshare-all", "--unshare-user", "--disable-userns"]

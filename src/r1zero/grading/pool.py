@@ -1,8 +1,8 @@
 """The grader farm: verifiers run in killable processes, and no text can stop the run.
 
-`ScorerPool` is what others see of it, `foreman.py` the one thread that runs it, `nursery.py` the process that forks
-workers, `worker.py` what they do. Scoring overlaps generation: a group's texts are submitted as soon as the engine is
-done with them, and the verdicts are futures.
+`ScorerPool` is what others see of it, `supervisor.py` the one thread that runs it, `fork_server.py` the process that
+forks workers, `worker.py` what they do. Scoring overlaps generation: a group's texts are submitted as soon as the engine
+is done with them, and the verdicts are futures.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from r1zero.base.device import usable_cores
 from r1zero.config import Rewards
 from r1zero.grading import contained, wire
 from r1zero.grading.contained import Place
-from r1zero.grading.foreman import Foreman, Job
+from r1zero.grading.supervisor import Job, Supervisor
 from r1zero.rewards.catalog import file_of, foreign, verifier
 from r1zero.types import Problem, Score
 
@@ -50,7 +50,7 @@ class ScorerPool:
         self._workers, self._memory_mib, self._uncontained = workers, memory_mib, frozenset(uncontained)
         self._lock = threading.Lock()
         self._closed = False
-        self._farms: dict[Place, tuple[Foreman, threading.Thread]] = {}
+        self._farms: dict[Place, tuple[Supervisor, threading.Thread]] = {}
         self._farm(self._own())  # most runs need it, and its start takes a second
 
     @classmethod
@@ -79,8 +79,8 @@ class ScorerPool:
         """See `Scorer`. Ends the workers."""
         with self._lock:
             self._closed = True
-        for foreman, _ in self._farms.values():
-            foreman.stop(abandon=abandon)
+        for supervisor, _ in self._farms.values():
+            supervisor.stop(abandon=abandon)
         for _, thread in self._farms.values():
             thread.join()
 
@@ -102,14 +102,14 @@ class ScorerPool:
         """Of verifiers that run nothing they read: contained where that is possible."""
         return _PLAIN if contained.unavailable() else _OWN
 
-    def _farm(self, place: Place) -> Foreman:
+    def _farm(self, place: Place) -> Supervisor:
         with self._lock:
             if place not in self._farms:
                 if self._closed:
                     raise RuntimeError("the grading farm is closed")
-                foreman = Foreman(workers=self._workers, memory_mib=self._memory_mib, place=place)
-                thread = threading.Thread(target=foreman.run, name="grader farm", daemon=True)
-                self._farms[place] = foreman, thread
+                supervisor = Supervisor(workers=self._workers, memory_mib=self._memory_mib, place=place)
+                thread = threading.Thread(target=supervisor.run, name="grader farm", daemon=True)
+                self._farms[place] = supervisor, thread
                 thread.start()
             return self._farms[place][0]
 

@@ -1,8 +1,8 @@
 """A grading process: reads one job per line, writes one verdict per line, until its socket is closed.
 
-Forked by `nursery.py`. Each job carries its limits. The kernel enforces them too, so that a worker whose farm is gone
-still ends: processor time by ITIMER_PROF (SIGPROF), wall-clock time by ITIMER_REAL (SIGALRM) a little after the farm
-would have killed it.
+Forked by `fork_server.py`. Each job carries its limits. The kernel enforces them too, so that a worker whose farm is
+gone still ends: processor time by ITIMER_PROF (SIGPROF), wall-clock time by ITIMER_REAL (SIGALRM) a little after the
+farm would have killed it.
 """
 
 from __future__ import annotations

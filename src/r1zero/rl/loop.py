@@ -51,7 +51,7 @@ def current_algorithm(parts: Parts) -> Algorithm:
     """The recipe's algorithm, with the KL coefficient where it has been adapted to."""
     if parts.recipe.algorithm.kl_target is None:
         return parts.algorithm
-    return build_algorithm(parts.recipe.algorithm.model_copy(update={"kl": parts.memory.kl}))
+    return build_algorithm(parts.recipe.algorithm.model_copy(update={"kl": parts.state.kl}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,7 +82,7 @@ def draw(parts: Parts, session: Session, step: int) -> Drawn:
     Groups beyond that wait for the next step. Ctrl-C gives all up: nothing has been learned from them yet."""
     wanted, settings = parts.recipe.trainer.prompts_per_step, parts.recipe.algorithm
     sampled: list[Group] = []
-    kept = list(parts.memory.surplus)
+    kept = list(parts.state.surplus)
     rounds = asked = 0
     while not rounds or (parts.algorithm.refills and len(kept) < wanted and rounds < settings.max_rounds):
         # fewer where groups wait: or, once all groups are kept, as many would wait for ever, and be learned late
@@ -101,7 +101,7 @@ def draw(parts: Parts, session: Session, step: int) -> Drawn:
         sampled=sampled,
         kept=kept[:wanted],
         surplus=tuple(kept[wanted:]),
-        carried=min(wanted, len(parts.memory.surplus)),
+        carried=min(wanted, len(parts.state.surplus)),
         prompts=asked,
         rounds=rounds,
         left_out=sum(left_out(rollout, parts.recipe.rewards) for group in sampled for rollout in group.rollouts),
@@ -110,13 +110,13 @@ def draw(parts: Parts, session: Session, step: int) -> Drawn:
 
 def remember(parts: Parts, drawn: Drawn, metrics: dict[str, float]) -> dict[str, float]:
     """What the next step begins with. The KL coefficient follows the measured KL."""
-    parts.memory.surplus = drawn.surplus
+    parts.state.surplus = drawn.surplus
     settings = parts.recipe.algorithm
-    if settings.kl_target is None or parts.memory.kl is None or "kl" not in metrics:
+    if settings.kl_target is None or parts.state.kl is None or "kl" not in metrics:
         return {}
-    used = parts.memory.kl
+    used = parts.state.kl
     rollouts_done = sum(len(group.rollouts) for group in drawn.kept)
-    parts.memory.kl = adapted(
+    parts.state.kl = adapted(
         used, metrics["kl"], target=settings.kl_target, rollouts=rollouts_done, horizon=settings.kl_horizon
     )
     return {"kl_coefficient": used}

@@ -35,7 +35,7 @@ from r1zero.models.forward import token_logprobs
 from r1zero.models.load import load_model, longest_context
 from r1zero.models.loading import check_vocabulary
 from r1zero.models.value import load_scorer, token_values
-from r1zero.rl.memory import Memory
+from r1zero.rl.state import LoopState
 from r1zero.run.folder import RunFolder
 from r1zero.sync.shared import SharedWeights, WeightChannel
 from r1zero.trainer.reference import Reference
@@ -60,7 +60,7 @@ class Parts:
     trainer: Trainer[TokenLogprobs]
     critic: Trainer[TokenValues] | None
     reference: Reference | None
-    memory: Memory
+    state: LoopState
     channel: WeightChannel
     sampling: Sampling
     decode: Callable[[Any], str]
@@ -85,14 +85,14 @@ class Parts:
     def save(self, folder: Path) -> None:
         """Everything that learns or remembers, for a checkpoint."""
         self.trainer.save(folder)
-        self.memory.save(folder)
+        self.state.save(folder)
         if self.critic is not None:
             self.critic.save(folder / _CRITIC)
 
     def load(self, folder: Path) -> None:
         """Continue exactly where `save` left off."""
         self.trainer.load(folder)
-        self.memory.load(folder, self.prompts)
+        self.state.load(folder, self.prompts)
         if self.critic is not None:
             self.critic.load(folder / _CRITIC)
 
@@ -139,7 +139,7 @@ def build(recipe: config.Recipe, device: Device, folder: RunFolder, pool: Scorer
             gradient_checkpointing=recipe.model.gradient_checkpointing,
         ),
         critic=build_critic(recipe, recipe.critic, policy.tokenizer, device) if recipe.critic else None,
-        memory=Memory(recipe.algorithm.kl),
+        state=LoopState(recipe.algorithm.kl),
         engine=engine,
         pool=pool,
         channel=SharedWeights(),

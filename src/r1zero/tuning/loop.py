@@ -19,7 +19,7 @@ from r1zero.rl.samples import on_mask
 from r1zero.run import speed
 from r1zero.run.session import Session
 from r1zero.trainer.trainer import Trainer
-from r1zero.tuning import student
+from r1zero.tuning import on_policy
 from r1zero.tuning.parts import Parts
 from r1zero.types import Batch, Sample
 
@@ -58,19 +58,19 @@ def answered(
     parts: Parts, session: Session, samples: list[Sample], step: int | None
 ) -> tuple[list[Sample], dict[str, float]]:
     """The samples of rows as they are; or of their prompts, answered by the model. Step None is an evaluation."""
-    if parts.student is None:
+    if parts.on_policy is None:
         return samples, {}
     purpose = ("evaluation",) if step is None else ("rollout", step)
     with session.clock("rollout"):
-        parts.student.engine.load_weights(parts.trainer.own_weights(), session.done)
+        parts.on_policy.engine.load_weights(parts.trainer.own_weights(), session.done)
         seed = seeds.derive(session.run.seed, *purpose)
-        groups = parts.student.answer(samples, seed, session.stop.check)
-    metrics = student.summary(groups)
+        groups = parts.on_policy.answer(samples, seed, session.stop.check)
+    metrics = on_policy.summary(groups)
     if step is not None:
         session.folder.write_rollouts(step, rollouts.records(step, groups))
         rate = session.device.gemm_rate
         metrics |= speed.rollout_metrics(parts.flops, groups, session.seconds("rollout"), rate)
-    return student.to_samples(groups), metrics
+    return on_policy.to_samples(groups), metrics
 
 
 def to_packs(parts: Parts, session: Session, samples: Sequence[Sample]) -> list[Batch]:

@@ -35,7 +35,7 @@ from r1zero.trainer.reference import Reference
 from r1zero.trainer.trainer import Trainer
 from r1zero.tuning import objectives
 from r1zero.tuning.objectives import Objective
-from r1zero.tuning.student import Student
+from r1zero.tuning.on_policy import OnPolicy
 from r1zero.types import Batch
 
 
@@ -48,7 +48,7 @@ class Parts:
     held_out: TrainingSet | None = None
     trainer: Trainer[Any]
     reference: Callable[[Batch], Tensor] | None = None  # log-probabilities [N] under the start weights
-    student: Student | None = None  # who answers the prompts, if rows are prompts
+    on_policy: OnPolicy | None = None  # the model as it answers the prompts, if rows are prompts
     flops: ModelFlops
     samples_per_step: int  # rows, rather
     shuffle: bool = True
@@ -82,7 +82,7 @@ def build(recipe: config.TuningRecipe, device: Device, folder: RunFolder) -> tup
             predict=prediction(recipe, objective, tokenizer, device),
             gradient_checkpointing=recipe.model.gradient_checkpointing,
         ),
-        student=student(recipe, model, tokenizer) if objective.samples_itself else None,
+        on_policy=on_policy(recipe, model, tokenizer) if objective.samples_itself else None,
         flops=model_flops(model),
         samples_per_step=count,
         shuffle=recipe.data.shuffle,
@@ -201,7 +201,7 @@ def load_teacher(recipe: config.TuningRecipe, tokenizer: Any, device: Device) ->
     return model.requires_grad_(False)
 
 
-def student(recipe: config.TuningRecipe, model: Any, tokenizer: Any) -> Student:
+def on_policy(recipe: config.TuningRecipe, model: Any, tokenizer: Any) -> OnPolicy:
     """The model as it answers the prompts of rows. Raises UsageError where there is no room for the answers."""
     settings = recipe.rollout
     if settings is None:
@@ -219,7 +219,7 @@ def student(recipe: config.TuningRecipe, model: Any, tokenizer: Any) -> Student:
     engine = NativeEngine(model, tokenizer, kv_cache_gib=settings.kv_cache_gib, compiled=settings.compile)
     sampling = sampling_of(settings, n=1, stop=stop, model=model, tokenizer=tokenizer)
     engine.check_room(recipe.data.max_tokens, sampling)
-    return Student(
+    return OnPolicy(
         engine=engine,
         sampling=sampling,
         decode=partial(response_text, tokenizer, stop_token_ids=sampling.stop_token_ids),

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from .conftest import small_config
-from .recipes import metrics, r1zero, write_recipe
+from ..conftest import small_config
+from ..recipes import metrics, r1zero, write_recipe
 
 LONGROPE = {
     "rope_type": "longrope",

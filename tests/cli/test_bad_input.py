@@ -11,7 +11,7 @@ import pytest
 
 from r1zero.base.errors import UsageError
 
-from .recipes import TINY, metrics, r1zero, start, write_recipe
+from ..recipes import TINY, metrics, r1zero, start, write_recipe
 
 QUESTIONS = [{"question": "11+22+33=?", "answer": "66"}, {"question": "12+22+33=?", "answer": "67"}]
 
@@ -187,9 +187,9 @@ def test_a_hostile_answer_is_a_timeout_and_the_run_continues(tmp_path: Path) -> 
     from r1zero.run.interrupt import Stop
     from r1zero.run.session import Session
 
-    from .fakes import ScriptedEngine
+    from ..fakes import ScriptedEngine
 
-    stuck = f"{Path(__file__).parent / 'grading' / 'stuck.py'}:stuck"
+    stuck = f"{Path(__file__).parents[1] / 'grading' / 'stuck.py'}:stuck"
     changes = ["rewards.timeout_seconds=1", f"rewards.verifier_function=['{stuck}']", "rewards.verifier_weight=[1.0]"]
     changes += ["run.steps=2", "trainer.prompts_per_step=1"]
     recipe = load(Recipe, write_recipe(tmp_path), changes)

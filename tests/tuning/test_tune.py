@@ -20,8 +20,8 @@ from r1zero.grading.reward_model import OutcomeModel, ProcessModel
 from r1zero.models import adapters
 from r1zero.types import Problem
 
-from .data.prepared import write_jsonl
-from .recipes import events, metrics, r1zero, signal_when, start
+from ..data.prepared import write_jsonl
+from ..recipes import events, metrics, r1zero, signal_when, start
 
 RECIPE = """\
 run: {dir: RUN, steps: 8, save_every: 2, device: cpu, threads: 1, deterministic: true}

@@ -13,8 +13,8 @@ from r1zero.rl import samples
 from r1zero.rl.samples import Measured
 from r1zero.types import Completion, Credit, Experience, Group, Rollout, Score
 
-from .conftest import prompt_of
-from .recipes import write_recipe
+from ..conftest import prompt_of
+from ..recipes import write_recipe
 
 ASKED = prompt_of([3, 4, 5])
 

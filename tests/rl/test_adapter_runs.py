@@ -18,8 +18,8 @@ from r1zero.models.fetch import TINY as TINY_FOLDER
 from r1zero.models.forward import token_logprobs
 from r1zero.models.load import load_model
 
-from .conftest import random_samples
-from .recipes import TINY, metrics, r1zero, signal_when, start, write_recipe
+from ..conftest import random_samples
+from ..recipes import TINY, metrics, r1zero, signal_when, start, write_recipe
 
 LORA = "lora: {rank: 4, alpha: 8, dropout: 0.1, targets: [q_proj, v_proj, down_proj]}"
 RECIPE = TINY.replace("dtype: fp32}", f"dtype: fp32, {LORA}}}").replace(

@@ -24,7 +24,7 @@ from typing import Any
 from r1zero.base.log import log
 from r1zero.grading import wire
 from r1zero.grading.contained import Place
-from r1zero.grading.nursery import Nursery
+from r1zero.grading.fork_server import ForkServer
 from r1zero.types import Score
 
 _MOST_AHEAD = 256  # jobs sent ahead to one worker, so that it does not wait for the farm after each ...
@@ -87,7 +87,7 @@ class _Worker:
         return not stuck and len(self.outgoing) < _BYTES_AHEAD
 
 
-class Foreman:
+class Supervisor:
     """`run` is the thread; `take` and `stop` are for others."""
 
     def __init__(self, *, workers: int, memory_mib: int, place: Place) -> None:
@@ -132,7 +132,7 @@ class Foreman:
 
     def run(self) -> None:
         try:
-            self._nursery = Nursery(
+            self._nursery = ForkServer(
                 self._memory_mib, self._place, self._size
             )  # a container ends with the thread that made it
             try:
@@ -311,7 +311,7 @@ class Foreman:
         worker.socket.close()
 
     def _without_nursery(self, reason: str) -> None:
-        """The nursery is gone: start anew, unless it could not start at all.
+        """The fork_server is gone: start anew, unless it could not start at all.
 
         Nobody may kill its workers by number now. They end when their sockets close, or by their alarm.
         """
@@ -323,7 +323,7 @@ class Foreman:
         self._workers.clear()
         if not started:
             self._fail_everything(reason)
-        self._nursery = Nursery(self._memory_mib, self._place, self._size)
+        self._nursery = ForkServer(self._memory_mib, self._place, self._size)
 
     def _fail_everything(self, reason: str) -> None:
         with self._lock:

@@ -19,10 +19,10 @@ from r1zero.rl import learn, samples
 from r1zero.rl.samples import Measured
 from r1zero.types import Completion, Group, Rollout, Score, Verdict
 
-from .conftest import prompt_of, random_samples, small_model
-from .recipes import write_recipe
-from .scripted import Truthful, run, weights
-from .trainer.test_trainer import trainer_of
+from ..conftest import prompt_of, random_samples, small_model
+from ..recipes import write_recipe
+from ..scripted import Truthful, run, weights
+from ..trainer.test_trainer import trainer_of
 
 ASKED = prompt_of([3, 4, 5])
 

@@ -17,9 +17,9 @@ from r1zero.rl.parts import build, without_held_out
 from r1zero.run.folder import RunFolder
 from r1zero.types import Problem, Prompt
 
-from . import float64
-from .recipes import SUMS, events, r1zero, write_recipe
-from .scripted import run, weights
+from .. import float64
+from ..recipes import SUMS, events, r1zero, write_recipe
+from ..scripted import run, weights
 
 
 def held_out(count: int, settings: str) -> str:

@@ -17,7 +17,7 @@ _FILE = "memory.json"
 
 
 @dataclass(slots=True, eq=False)
-class Memory:
+class LoopState:
     """The KL coefficient of the next step, and graded groups that wait for it."""
 
     kl: float | None

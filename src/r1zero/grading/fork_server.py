@@ -1,6 +1,6 @@
 """A process that has paid for the imports once and forks a grading worker whenever one is needed.
 
-`python -m r1zero.grading.nursery DESCRIPTOR MEMORY_MIB KIND FOLDER...` answers orders, one at a time, on a Unix socket:
+`python -m r1zero.grading.fork_server DESCRIPTOR MEMORY_MIB KIND FOLDER...` answers orders, one by one, on a socket:
 `spawn` (with the worker's socket attached) says the new process id, `end PID` kills a worker, reaps it and says how it
 ended. It is the parent of every worker, so a process id it knows is never another process's. When its socket closes it
 kills them all, and everything that they have started.
@@ -28,7 +28,7 @@ _ANSWER_SECONDS = 30.0
 _REAP_SECONDS = 1.0  # between two looks for adopted processes that have ended
 
 
-class Nursery:
+class ForkServer:
     """The farm's side. Raises OSError when the process does not answer; `close` is then the only use left.
 
     A container ends with the thread that makes this.
@@ -38,7 +38,14 @@ class Nursery:
         self._socket, theirs = socket.socketpair()
         self._group = contained.group(memory_mib, workers) if place.kind == "contained" else None
         self.started = False
-        arguments = ["-m", "r1zero.grading.nursery", str(theirs.fileno()), str(memory_mib), place.kind, *place.folders]
+        arguments = [
+            "-m",
+            "r1zero.grading.fork_server",
+            str(theirs.fileno()),
+            str(memory_mib),
+            place.kind,
+            *place.folders,
+        ]
         with theirs, contained.command(place, arguments) as (command, environment, descriptors):
             self.process = subprocess.Popen(
                 command if self._group is None else self._group.entering(command),
@@ -138,7 +145,7 @@ def _fork(orders: socket.socket, descriptor: int, memory_mib: int, place: Place)
             contained.confine(memory_mib, place.folders)
         worker.serve(socket.socket(fileno=descriptor), memory_mib)
     finally:
-        os._exit(0)  # never back into the nursery's loop, whatever happened
+        os._exit(0)  # never back into the fork server's loop, whatever happened
 
 
 def _end(pid: int) -> int:

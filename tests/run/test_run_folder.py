@@ -20,7 +20,7 @@ from r1zero.base.files import write_text
 from r1zero.run.folder import RunFolder
 from r1zero.run.lock import Lock
 
-from .recipes import TINY, events, metrics, r1zero, start, write_recipe
+from ..recipes import TINY, events, metrics, r1zero, start, write_recipe
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
@@ -233,7 +233,7 @@ def test_the_second_ctrl_c_ends_at_once(stuck: subprocess.Popen[str]) -> None:
 
 
 def test_an_error_in_a_step_keeps_the_steps_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from .scripted import Truthful, run
+    from ..scripted import Truthful, run
 
     class Fails(Truthful):
         calls = 0
@@ -254,7 +254,7 @@ def test_an_error_amid_the_updates_saves_nothing(tmp_path: Path, monkeypatch: py
     """The weights are between two steps then."""
     from r1zero.trainer.trainer import Trainer
 
-    from .scripted import run
+    from ..scripted import run
 
     real, calls = Trainer.step, 0
 

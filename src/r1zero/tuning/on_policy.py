@@ -15,7 +15,7 @@ from r1zero.types import Group, Problem, Prompt, Rollout, Sample, Sampling, Scor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Student:
+class OnPolicy:
     """An engine that shares the trainer's weights, and how it samples: one answer per prompt."""
 
     engine: RolloutEngine

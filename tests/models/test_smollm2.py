@@ -16,7 +16,7 @@ from r1zero.models.load import load_model, stop_token_ids
 from r1zero.trainer.reference import Reference
 from r1zero.types import Prompt, Sample, Sampling
 
-from .conftest import prompt_of
+from ..conftest import prompt_of
 
 pytestmark = [
     pytest.mark.slow,

@@ -18,11 +18,11 @@ from r1zero.base.errors import UsageError
 from r1zero.config import Recipe, load
 from r1zero.types import Completion, Prompt, Sampling
 
-from . import float64
-from .recipes import TINY, r1zero, write_recipe
-from .scripted import Truthful, run, weights
+from .. import float64
+from ..recipes import TINY, r1zero, write_recipe
+from ..scripted import Truthful, run, weights
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 PPO = ("algorithm.name=ppo", "algorithm.kl=null", "critic.lr=1e-3")
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from r1zero.rl.memory import Memory
+from r1zero.rl.state import LoopState
 from r1zero.types import Completion, Group, Rollout, Score
 
-from .conftest import random_prompts
+from ..conftest import random_prompts
 
 PROMPTS = random_prompts([4, 6])
 
@@ -37,9 +37,9 @@ def group_of(number: int) -> Group:
 
 
 def test_memory_comes_back_to_the_bit(tmp_path: Path) -> None:
-    kept = Memory(0.1 / 3, (group_of(0), group_of(1)))
+    kept = LoopState(0.1 / 3, (group_of(0), group_of(1)))
     kept.save(tmp_path)
-    found = Memory(None)
+    found = LoopState(None)
     found.load(tmp_path, PROMPTS)
     assert found.kl == kept.kl and len(found.surplus) == 2
     for ours, theirs in zip(kept.surplus, found.surplus, strict=True):
@@ -54,8 +54,8 @@ def test_memory_comes_back_to_the_bit(tmp_path: Path) -> None:
 
 
 def test_groups_whose_problem_is_gone_are_dropped_aloud(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    Memory(None, (group_of(0), group_of(1))).save(tmp_path)
-    found = Memory(None)
+    LoopState(None, (group_of(0), group_of(1))).save(tmp_path)
+    found = LoopState(None)
     with caplog.at_level(logging.INFO, logger="r1zero"):
         found.load(tmp_path, PROMPTS[1:])
     assert [group.prompt for group in found.surplus] == [PROMPTS[1]]

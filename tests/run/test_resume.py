@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .recipes import TINY, events, metrics, r1zero, signal_when, start, write_recipe
+from ..recipes import TINY, events, metrics, r1zero, signal_when, start, write_recipe
 
 UPDATES = TINY.replace("prompts_per_step: 4", "prompts_per_step: 4, minibatches: 2, epochs: 2")
 # the first source has fewer problems than its share of the prompts, so an epoch of it ends inside the run

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .recipes import r1zero
+from ..recipes import r1zero
 
 KEYS = {
     "model",

@@ -9,7 +9,7 @@ import pytest
 
 from r1zero.base.errors import UsageError
 
-from .recipes import metrics, r1zero
+from ..recipes import metrics, r1zero
 
 RECIPE = """\
 run: {dir: RUN, steps: 12, save_every: 5, device: cpu, deterministic: true}
