@@ -27,7 +27,7 @@ from r1zero.config import Algorithm, Lora, Optimization
 from r1zero.data.packing import pack
 from r1zero.models import fetch
 from r1zero.models.load import load_model
-from r1zero.trainer.trainer import Trainer
+from r1zero.trainer.local import LocalTrainer
 from r1zero.types import Sample
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -52,7 +52,7 @@ def measure(model_name: str, dtype: str, way: str, rank: int) -> dict[str, float
         quantization=ways.get("quantization", "none"),
     )
     settings = Optimization(lr=1e-6, optimizer=ways.get("optimizer", "adamw"))
-    trainer = Trainer(model, tokenizer, settings, total_updates=10)
+    trainer = LocalTrainer(model, tokenizer, settings, total_updates=10)
     loss = build(Algorithm(name="grpo", group_size=2)).loss
     gradients = 0
 

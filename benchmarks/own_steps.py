@@ -19,7 +19,7 @@ from r1zero.base import device
 from r1zero.config import Recipe, load
 from r1zero.grading.pool import ScorerPool
 from r1zero.rl import loop
-from r1zero.rl.parts import build
+from r1zero.rl.parts import rl_parts
 from r1zero.run.folder import RunFolder
 from r1zero.run.interrupt import Stop
 from r1zero.run.metrics import read_metrics
@@ -49,11 +49,11 @@ def main() -> None:
         folder = RunFolder.create(Path(recipe.run.dir), resume=False)
         chosen = device.select(recipe.run.device, recipe.model.dtype, recipe.run.threads)
         with Stop() as stop, ScorerPool.of(recipe.rewards) as pool:
-            parts = build(recipe, chosen, folder, pool)
+            parts = rl_parts(recipe, chosen, pool, folder.quarantine_rows)
             if forced:
-                endless = replace(parts.sampling, stop_token_ids=frozenset(), stop_strings=())
-                parts = replace(parts, sampling=endless)
-            with Paced(recipe, folder, chosen, parts, stop) as session:
+                endless = replace(parts.rollouts.sampling, stop_token_ids=frozenset(), stop_strings=())
+                parts = replace(parts, rollouts=replace(parts.rollouts, sampling=endless))
+            with Paced(recipe, folder, chosen, parts, stop, parts.stream.fingerprints) as session:
                 loop.train(parts, session)
 
 

@@ -24,7 +24,7 @@ from r1zero.data.packing import pack
 from r1zero.engine.native import NativeEngine
 from r1zero.models import fetch
 from r1zero.models.load import load_model
-from r1zero.trainer.trainer import Trainer
+from r1zero.trainer.local import LocalTrainer
 from r1zero.types import Problem, Prompt, Sample, Sampling
 
 BASE = {"prompts": 8, "samples": 8, "prompt_tokens": 128, "response_tokens": 64}
@@ -36,7 +36,7 @@ SWEEPS = {
 }
 
 
-def step(engine: NativeEngine, trainer: Trainer, sizes: Mapping[str, int]) -> tuple[float, float]:
+def step(engine: NativeEngine, trainer: LocalTrainer, sizes: Mapping[str, int]) -> tuple[float, float]:
     """Seconds of sampling and of the update."""
     random = np.random.default_rng(0)
     problem = Problem(id="", question="", answer="", source="")
@@ -80,7 +80,7 @@ def main() -> None:
     chosen = device.select("auto", "auto", arguments.threads)
     model, tokenizer = load_model(str(fetch.resolve(arguments.model)), dtype=chosen.dtype, device=chosen.torch_device)
     engine = NativeEngine(model, tokenizer, kv_cache_gib=4)
-    trainer = Trainer(model, tokenizer, Optimization(lr=1e-9), total_updates=1000)
+    trainer = LocalTrainer(model, tokenizer, Optimization(lr=1e-9), total_updates=1000)
     step(engine, trainer, {name: max(sizes) if name == "samples" else BASE[name] for name, sizes in SWEEPS.items()})
     flat: dict[str, Any] = {"threads": chosen.threads}
     print("| varied | sizes | rollout seconds | worst | update seconds | worst |\n|---|---|---|--:|---|--:|")

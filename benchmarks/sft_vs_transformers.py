@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 
-from r1zero.cli.train import tune
 from r1zero.config import TuningRecipe, load
 from r1zero.data import order
 from r1zero.data.tokens import Reading, read_fields
 from r1zero.data.training_set import Limit, TrainingSet
 from r1zero.models import fetch
 from r1zero.tuning.objectives import build
+from r1zero.tuning.run import run as tune
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from r1zero.models import fetch
 from r1zero.models.flops import NOTHING, model_flops
 from r1zero.models.load import check_forward, load_model
 from r1zero.run import speed
-from r1zero.trainer.trainer import Trainer
+from r1zero.trainer.local import LocalTrainer
 from r1zero.types import Sample
 
 QWEN = {  # random weights in Qwen2.5's shapes
@@ -101,7 +101,7 @@ def products_gflops(model: Any, rows: int, chosen: device.Device) -> float:
 
 def measure(name: str, chosen: device.Device, tokens_per_pack: int, repeats: int) -> dict[str, float]:
     model = load(name, chosen)
-    trainer = Trainer(model, None, Optimization(lr=1e-6), total_updates=1000)
+    trainer = LocalTrainer(model, None, Optimization(lr=1e-6), total_updates=1000)
     packs = pack(samples(model.config.vocab_size), tokens_per_pack=tokens_per_pack)
     loss = build(Algorithm(name="grpo", group_size=8)).loss
     times = []

@@ -28,6 +28,8 @@ class ScriptedEngine:
         logprobs = np.full(len(ids), -1.0, np.float32)
         return Completion(token_ids=ids, logprobs=logprobs, finish_reason="stop", versions=((self.version, len(ids)),))
 
+    def check_room(self, longest: int, sampling: Sampling) -> None: ...
+
     def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:
         self.version = version
 

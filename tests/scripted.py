@@ -11,7 +11,7 @@ from r1zero.base import device
 from r1zero.config import Recipe, load
 from r1zero.grading.pool import ScorerPool
 from r1zero.rl.loop import train
-from r1zero.rl.parts import build
+from r1zero.rl.parts import rl_parts
 from r1zero.run.folder import RunFolder
 from r1zero.run.interrupt import Stop
 from r1zero.run.session import Session
@@ -46,9 +46,9 @@ def run(folder: Path, *overrides: str, engine: type[Truthful] = Truthful) -> lis
     run_folder = RunFolder.create(folder / "run", resume=False)
     chosen = device.select("cpu", "fp32", threads=1, deterministic=True)
     with Stop() as stop, ScorerPool.of(recipe.rewards) as pool:
-        parts = build(recipe, chosen, run_folder, pool)
-        object.__setattr__(parts, "engine", engine(parts.trainer.tokenizer, ANSWERS))
-        with Session(recipe, run_folder, chosen, parts, stop, parts.fingerprints) as session:
+        parts = rl_parts(recipe, chosen, pool, run_folder.quarantine_rows)
+        object.__setattr__(parts.rollouts, "engine", engine(parts.trainer.tokenizer, ANSWERS))
+        with Session(recipe, run_folder, chosen, parts, stop, parts.stream.fingerprints) as session:
             train(parts, session)
     return metrics(folder / "run")
 

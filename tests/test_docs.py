@@ -5,6 +5,7 @@ Commands run on small data under the names they use, and the miniature stands fo
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -173,3 +174,12 @@ algorithm: {name: grpo, group_size: 4}
 rollout: {max_new_tokens: 8}
 trainer: {prompts_per_step: 2, lr: 1.0e-6}
 """
+
+
+def test_the_loop_in_the_readme_is_the_loop() -> None:
+    file = (ROOT / "src" / "r1zero" / "rl" / "loop.py").read_text()
+    start = "for step in session.steps():"
+    loop = start + file.split(f"    {start}")[1].replace("\n    ", "\n")
+    shown = start + (ROOT / "README.md").read_text().split(f"```python\n{start}")[1].split("```")[0]
+    assert ast.unparse(ast.parse(loop)) == ast.unparse(ast.parse(shown)), "put the loop into README.md as it is"
+    assert file.count("\n") < 80

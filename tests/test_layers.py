@@ -16,11 +16,11 @@ LAYERS = [
     {"data", "rewards", "algorithms", "models"},
     {"run"},
     {"engine", "trainer", "sync", "cluster"},
-    {"grading"},
+    {"grading", "report"},
     {"evaluate"},
     {"rl"},
     {"tuning"},
-    {"curate", "report"},
+    {"curate"},
     {"cli"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -19,9 +19,9 @@ OUTSIDE = sorted(
     file for file in SRC.rglob("*.py") if file.parent.name != "algorithms" and str(file.relative_to(SRC)) not in FOREIGN
 )
 DRIVERS = (
-    *(f"rl/{name}.py" for name in ("loop", "learn", "samples", "parts", "memory")),
+    *(f"rl/{name}.py" for name in ("loop", "draw", "measure", "samples", "update", "parts", "state")),
     "run/session.py",
-    "trainer/trainer.py",
+    "trainer/local.py",
 )
 SPELLINGS = {name.replace("_plus_plus", "++").replace("_", " ") for name in ALGORITHMS} | set(ALGORITHMS)
 NAMES = re.compile("|".join(rf"\b{re.escape(name)}(?!\w)" for name in sorted(SPELLINGS)), re.IGNORECASE)

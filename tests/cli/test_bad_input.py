@@ -182,7 +182,7 @@ def test_a_hostile_answer_is_a_timeout_and_the_run_continues(tmp_path: Path) -> 
     from r1zero.config import Recipe, load
     from r1zero.grading.pool import ScorerPool
     from r1zero.rl.loop import train
-    from r1zero.rl.parts import build
+    from r1zero.rl.parts import rl_parts
     from r1zero.run.folder import RunFolder
     from r1zero.run.interrupt import Stop
     from r1zero.run.session import Session
@@ -196,7 +196,7 @@ def test_a_hostile_answer_is_a_timeout_and_the_run_continues(tmp_path: Path) -> 
     folder = RunFolder.create(tmp_path / "run", resume=False)
     chosen = device.select("cpu", "fp32", threads=1)
     with Stop() as stop, ScorerPool.of(recipe.rewards) as pool:
-        parts = build(recipe, chosen, folder, pool)
+        parts = rl_parts(recipe, chosen, pool, folder.quarantine_rows)
         engine = ScriptedEngine(
             parts.trainer.tokenizer, ["\\boxed{9^{9^{9^{9}}}}", "\\boxed{66}", "\\boxed{1}", "no box"]
         )

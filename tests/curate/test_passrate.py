@@ -15,8 +15,8 @@ from r1zero.config import CurateRecipe, Recipe, load
 from r1zero.curate.chain import curate
 from r1zero.curate.passrate import Sampler, band, pass_rate
 from r1zero.data.prompts import to_prompts
+from r1zero.engine.policy import load_policy
 from r1zero.grading.pool import ScorerPool
-from r1zero.rl.parts import load_policy
 from r1zero.types import Completion, Prompt, Sampling
 
 from ..data.curation.problems import problems

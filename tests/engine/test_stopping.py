@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from r1zero import config
 from r1zero.engine.native import NativeEngine
 from r1zero.engine.native.stopping import StopStrings, TokenTexts
-from r1zero.grading import rollouts
+from r1zero.engine.sampling import sampling_of
 from r1zero.types import Sampling
 
 from ..conftest import random_prompts, small_model
@@ -179,7 +179,7 @@ def test_a_recipes_stop_strings_are_looked_for_in_the_text() -> None:
     """Also those that are one token: others hold them too. By id only where the token is a control token."""
     tokenizer, model = AutoTokenizer.from_pretrained(str(TINY)), small_model()
     recipe = config.Rollout(max_new_tokens=9, stop=(".", "</answer>", "<|endoftext|>"))
-    sampling = rollouts.sampling_of(recipe, n=1, stop=(".", "User:"), model=model, tokenizer=tokenizer)
+    sampling = sampling_of(recipe, n=1, stop=(".", "User:"), model=model, tokenizer=tokenizer)
     assert sampling.stop_strings == (".", "User:", "</answer>", "<|endoftext|>")
     assert sampling.stop_token_ids == {model.generation_config.eos_token_id, tokenizer.eos_token_id}
     tokens = tokenizer("Ha wait, let me check. 1", add_special_tokens=False)["input_ids"]

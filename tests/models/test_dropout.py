@@ -16,7 +16,7 @@ from r1zero.data.packing import pack
 from r1zero.models.dropout import switch_off
 from r1zero.models.load import load_model
 from r1zero.models.value import load_scorer, token_values
-from r1zero.trainer.trainer import Trainer
+from r1zero.trainer.local import LocalTrainer
 from r1zero.types import Batch, TokenLogprobs, TokenLoss, TokenValues
 
 from ..conftest import ByteTokenizer, random_samples, save_tokenizer, small_config
@@ -53,15 +53,15 @@ def in_training(model: Any, predict: Any = None) -> Tensor:
         seen.append(output.logprobs if isinstance(output, TokenLogprobs) else output.values)
         return TokenLoss(seen[-1], {})
 
-    trainer: Trainer = trainer_of(model, predict)
+    trainer: LocalTrainer = trainer_of(model, predict)
     trainer.forward_backward(BATCH, loss)
     assert torch.isfinite(torch.cat([gradient.flatten() for gradient in trainer.masters.gradients()])).all()
     return seen[0].detach()
 
 
-def trainer_of(model: Any, predict: Any = None) -> Trainer:
+def trainer_of(model: Any, predict: Any = None) -> LocalTrainer:
     options = {} if predict is None else {"predict": predict}
-    return Trainer(model, ByteTokenizer(), Optimization(lr=1e-3, tokens_per_pack=1000), total_updates=1, **options)
+    return LocalTrainer(model, ByteTokenizer(), Optimization(lr=1e-3, tokens_per_pack=1000), total_updates=1, **options)
 
 
 @pytest.mark.parametrize("family", RATES)

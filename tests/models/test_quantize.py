@@ -20,8 +20,8 @@ from r1zero.models.flops import Work, model_flops
 from r1zero.models.forward import token_logprobs
 from r1zero.models.load import load_model
 from r1zero.models.quantize import dequantised
+from r1zero.trainer.local import LocalTrainer
 from r1zero.trainer.reference import Reference
-from r1zero.trainer.trainer import Trainer
 from r1zero.types import Sampling
 
 from ..conftest import ByteTokenizer, random_prompts, random_samples, small_model
@@ -85,7 +85,7 @@ def test_sampling_first_does_not_cost_the_gradient(base: Path) -> None:
             for name, parameter in model.named_parameters():
                 if "lora_B" in name:
                     parameter.fill_(0.05)
-        trainer = Trainer(model, ByteTokenizer(), Optimization(lr=1e-3), total_updates=1)
+        trainer = LocalTrainer(model, ByteTokenizer(), Optimization(lr=1e-3), total_updates=1)
         trainer.forward_backward(BATCH, GRPO)
         return {name: master.grad for name, master in trainer.masters.masters.items() if master.grad is not None}
 
@@ -105,10 +105,10 @@ def test_training_learns_leaves_the_base_alone_and_resumes_exactly(base: Path, t
     class Tokenizer(ByteTokenizer):
         def save_pretrained(self, folder: Path) -> None: ...
 
-    def trainer(seed: int = 0) -> Trainer:
-        return Trainer(quantized(base, seed=seed), Tokenizer(), Optimization(lr=1e-2), total_updates=4)
+    def trainer(seed: int = 0) -> LocalTrainer:
+        return LocalTrainer(quantized(base, seed=seed), Tokenizer(), Optimization(lr=1e-2), total_updates=4)
 
-    def train(trainer: Trainer, updates: int) -> list[float]:
+    def train(trainer: LocalTrainer, updates: int) -> list[float]:
         losses = []
         for _ in range(updates):
             losses.append(trainer.forward_backward(BATCH, GRPO)["loss"])

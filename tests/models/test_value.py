@@ -16,7 +16,7 @@ from r1zero.base.errors import UsageError
 from r1zero.config import Optimization
 from r1zero.data.packing import pack
 from r1zero.models.value import load_scorer, token_values
-from r1zero.trainer.trainer import Trainer
+from r1zero.trainer.local import LocalTrainer
 from r1zero.types import Sample
 
 from ..conftest import random_samples, small_model
@@ -106,7 +106,7 @@ def test_no_such_critic(tmp_path: Path) -> None:
 
 
 def test_packs_do_not_change_the_critics_gradient(causal: Path) -> None:
-    trainer = Trainer(critic(causal), None, Optimization(lr=1e-3), total_updates=1, predict=token_values)
+    trainer = LocalTrainer(critic(causal), None, Optimization(lr=1e-3), total_updates=1, predict=token_values)
 
     def gradient(limit: int) -> torch.Tensor:
         for batch in pack(samples(), tokens_per_pack=limit):

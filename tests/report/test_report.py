@@ -45,13 +45,13 @@ def test_report_of_a_run_that_has_only_begun(tmp_path: Path) -> None:
 
 
 def test_metrics_sink_drops_what_a_resumed_run_writes_again(tmp_path: Path) -> None:
-    sink = MetricsSink(tmp_path, tensorboard=False)
+    sink = MetricsSink(tmp_path)
     for step in (1, 2, 3):
         sink.write(step, {"x": float(step)})
     sink.close()
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4, "x"')
-    sink = MetricsSink(tmp_path, tensorboard=False, resume_step=2)
+    sink = MetricsSink(tmp_path, resume_step=2)
     sink.write(3, {"x": float("nan")})
     sink.close()
     assert read_metrics(tmp_path / "metrics.jsonl") == [

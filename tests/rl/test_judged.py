@@ -15,14 +15,15 @@ from r1zero.algorithms import build
 from r1zero.config import Algorithm, Recipe, Rewards, load
 from r1zero.data.packing import pack
 from r1zero.grading.combine import Verifiers, in_group
-from r1zero.rl import learn, samples
+from r1zero.rl import samples
 from r1zero.rl.samples import Measured
+from r1zero.rl.update import update
 from r1zero.types import Completion, Group, Rollout, Score, Verdict
 
 from ..conftest import prompt_of, random_samples, small_model
 from ..recipes import write_recipe
 from ..scripted import Truthful, run, weights
-from ..trainer.test_trainer import trainer_of
+from ..trainer.test_local import trainer_of
 
 ASKED = prompt_of([3, 4, 5])
 
@@ -58,7 +59,7 @@ def credit_of(group: Group, tmp_path: Path, *overrides: str, measured: Measured 
     recipe = load(Recipe, write_recipe(tmp_path), ["rollout.max_new_tokens=8", "algorithm.kl=null", *overrides])
     algorithm = build(recipe.algorithm)
     drafts = samples.drafts([group], recipe.rewards)
-    experience = samples.experience([group], drafts, measured or Measured(), recipe, algorithm)
+    experience = samples.experience([group], drafts, measured or Measured(), recipe.rewards, 8, algorithm)
     return algorithm.advantages(experience).advantages
 
 
@@ -174,5 +175,5 @@ def test_an_entropy_bonus_is_a_gradient() -> None:
     trainer = trainer_of(small_model())
     flat = random_samples([(6, [5, 3])])
     algorithm = build(settings(entropy=0.01))
-    metrics = learn.update(trainer, [pack(flat, tokens_per_pack=100)], algorithm.loss, algorithm.learns_from)
+    metrics = update(trainer, [pack(flat, tokens_per_pack=100)], algorithm.loss, algorithm.learns_from)
     assert metrics["updates/without_gradient"] == 0

@@ -12,8 +12,9 @@ import pytest
 from r1zero.base import device
 from r1zero.base.errors import UsageError
 from r1zero.config import Recipe, load
+from r1zero.data.held_out import without_held_out
 from r1zero.grading.pool import ScorerPool
-from r1zero.rl.parts import build, without_held_out
+from r1zero.rl.parts import rl_parts
 from r1zero.run.folder import RunFolder
 from r1zero.types import Problem, Prompt
 
@@ -141,9 +142,9 @@ def test_prompts_that_are_in_the_held_out_set_are_not_trained_on(tmp_path: Path)
     loaded = load(Recipe, recipe)
     folder = RunFolder.create(tmp_path / "run", resume=False)
     with ScorerPool.of(loaded.rewards) as pool:
-        parts = build(loaded, device.select("cpu", "fp32", threads=1), folder, pool)
-    assert parts.evaluator is not None and len(parts.evaluator.prompts) == 60 and len(parts.prompts) == 4
-    assert not texts(parts.prompts) & texts(parts.evaluator.prompts)
+        parts = rl_parts(loaded, device.select("cpu", "fp32", threads=1), pool, folder.quarantine_rows)
+    assert parts.evaluator is not None and len(parts.evaluator.prompts) == 60 and len(parts.stream.prompts) == 4
+    assert not texts(parts.stream.prompts) & texts(parts.evaluator.prompts)
     assert "the question is in the held-out set" in folder.quarantine.read_text()
 
 

@@ -71,13 +71,15 @@ def test_an_experience_has_learned_tokens_only(tmp_path: Any) -> None:
         reference_logprobs=[np.array([-1, -4], np.float32), np.zeros(0, np.float32), np.array([-2, 0, -1], np.float32)],
         values=[np.array([0.5, 0.6], np.float32), np.zeros(0, np.float32), np.array([0.1, 0.2, 0.3], np.float32)],
     )
-    found = samples.experience(groups, drafts, measured, recipe, build(settings))
+    found = samples.experience(groups, drafts, measured, recipe.rewards, 8, build(settings))
     assert found.groups.tolist() == [0, 0, 1]
     assert found.rewards.tolist() == [1.0, 0.3, 0.0]
     assert found.lengths.tolist() == [2, 0, 3]
     assert found.penalties is not None and found.penalties.tolist() == [0.0, 1.0, 0.5, -0.5, 0.0]
     assert found.values == pytest.approx([0.5, 0.6, 0.1, 0.2, 0.3])
-    without = samples.experience(groups, drafts, measured, recipe, build(settings.model_copy(update={"kl_in": "loss"})))
+    without = samples.experience(
+        groups, drafts, measured, recipe.rewards, 8, build(settings.model_copy(update={"kl_in": "loss"}))
+    )
     assert without.penalties is None
 
     credit = Credit(advantages=np.arange(5.0), returns=np.arange(5.0) + 10)
@@ -121,7 +123,7 @@ def test_a_step_without_groups_or_without_tokens(tmp_path: Any, name: str) -> No
         drafts = samples.drafts(groups, recipe.rewards)
         nothing = [np.zeros(0, np.float32) for _ in drafts]
         measured = Measured(old_logprobs=nothing, reference_logprobs=nothing, values=nothing)
-        earned = samples.experience(groups, drafts, measured, recipe, algorithm)
+        earned = samples.experience(groups, drafts, measured, recipe.rewards, recipe.rollout.max_new_tokens, algorithm)
         credit = algorithm.advantages(earned)
         assert credit.advantages.shape == (0,)
         assert [sample.advantages.any() for sample in samples.finished(drafts, measured, credit)] == [False] * len(

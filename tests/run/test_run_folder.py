@@ -252,11 +252,11 @@ def test_an_error_in_a_step_keeps_the_steps_before(tmp_path: Path, caplog: pytes
 
 def test_an_error_amid_the_updates_saves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The weights are between two steps then."""
-    from r1zero.trainer.trainer import Trainer
+    from r1zero.trainer.local import LocalTrainer
 
     from ..scripted import run
 
-    real, calls = Trainer.step, 0
+    real, calls = LocalTrainer.step, 0
 
     def step(self):  # pyright: ignore
         nonlocal calls
@@ -265,7 +265,7 @@ def test_an_error_amid_the_updates_saves_nothing(tmp_path: Path, monkeypatch: py
             raise RuntimeError("broken")
         return real(self)
 
-    monkeypatch.setattr(Trainer, "step", step)
+    monkeypatch.setattr(LocalTrainer, "step", step)
     with pytest.raises(RuntimeError, match="broken"):
         run(tmp_path, "run.steps=4", "run.save_every=0", "trainer.minibatches=2")
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []

@@ -17,11 +17,11 @@ from r1zero.config import Algorithm, Lora, Optimization
 from r1zero.data.packing import pack
 from r1zero.models import adapters
 from r1zero.models.forward import token_logprobs
+from r1zero.trainer.local import LocalTrainer
 from r1zero.trainer.reference import Reference
-from r1zero.trainer.trainer import Trainer
 
 from ..conftest import random_samples, small_model
-from .test_trainer import SavableTokenizer
+from .test_local import SavableTokenizer
 
 PACKS = pack(random_samples([(6, [5, 3, 8, 2]), (3, [4, 4]), (9, [7, 1])], masked=True), tokens_per_pack=40)
 GRPO = build(Algorithm(name="grpo", group_size=4, entropy=0.01)).loss
@@ -31,21 +31,21 @@ BIG: dict[str, Any] = {"vocab_size": 257, "hidden_size": 64}  # 257 x 64 values:
 
 def trainer_of(
     seed: int = 0, *, lora: Lora | None = None, dtype: torch.dtype = torch.float32, **settings: Any
-) -> Trainer[Any]:
+) -> LocalTrainer[Any]:
     model = small_model(seed=0 if lora else seed, dtype=dtype, **BIG)
     if lora is not None:
         adapters.attach(model, lora, base="nowhere", seed=seed)
-    return Trainer(model, SavableTokenizer(), Optimization(**{"lr": 1e-3, **settings}), total_updates=10)
+    return LocalTrainer(model, SavableTokenizer(), Optimization(**{"lr": 1e-3, **settings}), total_updates=10)
 
 
-def train(trainer: Trainer[Any], updates: int) -> None:
+def train(trainer: LocalTrainer[Any], updates: int) -> None:
     for _ in range(updates):
         for batch in PACKS:
             trainer.forward_backward(batch, GRPO)
         trainer.step()
 
 
-def weights(trainer: Trainer[Any]) -> dict[str, Tensor]:
+def weights(trainer: LocalTrainer[Any]) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in trainer.masters.masters.items()}
 
 
@@ -201,7 +201,7 @@ def test_only_adapters_train(tmp_path: Path, dtype: torch.dtype, checkpointing: 
     model, plain = small_model(dtype=dtype), small_model(dtype=dtype)
     adapters.attach(model, Lora(rank=4), base="nowhere", seed=0)
     reference = Reference(model)
-    trainer = Trainer(
+    trainer = LocalTrainer(
         model, SavableTokenizer(), Optimization(lr=1e-2), total_updates=9, gradient_checkpointing=checkpointing
     )
     assert all(".lora_" in name for name in trainer.masters.masters)
@@ -284,4 +284,4 @@ def test_frozen_adapters_cannot_be_trained() -> None:
     model = small_model()
     adapters.attach(model, Lora(rank=4), base="nowhere", seed=0)
     with pytest.raises(UsageError, match="adapters do not train further; merge them first: r1zero model merge"):
-        Trainer(model.requires_grad_(False), SavableTokenizer(), Optimization(lr=1e-3), total_updates=1)
+        LocalTrainer(model.requires_grad_(False), SavableTokenizer(), Optimization(lr=1e-3), total_updates=1)

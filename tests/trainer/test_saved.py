@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from r1zero.base.errors import UsageError
 from r1zero.config import Lora
 from r1zero.models import adapters
-from r1zero.trainer.trainer import Trainer
+from r1zero.trainer.local import LocalTrainer
 
 from ..conftest import small_model
-from .test_trainer import trainer_of
+from .test_local import trainer_of
 
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -43,11 +43,11 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 
 
-def differing(seed: int, family: str = "qwen2", **settings: Any) -> Trainer[Any]:
+def differing(seed: int, family: str = "qwen2", **settings: Any) -> LocalTrainer[Any]:
     return trainer_of(small_model(family, seed=seed, **FAMILIES[family]), **settings)
 
 
-def weights(trainer: Trainer[Any]) -> dict[str, torch.Tensor]:
+def weights(trainer: LocalTrainer[Any]) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in trainer.masters.masters.items()}
 
 
@@ -101,7 +101,7 @@ def test_a_model_of_another_depth_is_refused(tmp_path: Path, deeper: int) -> Non
     ],
 )
 def test_other_adapters_are_refused(tmp_path: Path, now: Lora, message: str) -> None:
-    def adapted(lora: Lora, seed: int = 0) -> Trainer[Any]:
+    def adapted(lora: Lora, seed: int = 0) -> LocalTrainer[Any]:
         model = small_model(seed=seed)
         adapters.attach(model, lora, base="base", seed=0)
         return trainer_of(model)

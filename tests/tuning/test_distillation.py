@@ -17,7 +17,7 @@ from r1zero.config import Objective, Optimization
 from r1zero.data.packing import pack
 from r1zero.models import divergence
 from r1zero.models.divergence import between, token_divergence
-from r1zero.trainer.trainer import Trainer
+from r1zero.trainer.local import LocalTrainer
 from r1zero.tuning.objectives import build
 from r1zero.types import Sample
 
@@ -94,7 +94,7 @@ def test_a_student_that_is_its_teacher_learns_nothing() -> None:
     predict = lambda student, batch: token_divergence(  # noqa: E731
         student, batch, teacher=teacher, name="reverse_kl", teacher_share=0.5
     )
-    trainer: Trainer[Any] = Trainer(model, None, Optimization(lr=1e-3), total_updates=1, predict=predict)
+    trainer: LocalTrainer[Any] = LocalTrainer(model, None, Optimization(lr=1e-3), total_updates=1, predict=predict)
     for batch in pack(random_samples([(4, [5, 3])]), tokens_per_pack=100):
         shares = trainer.forward_backward(batch, objective.loss)
         assert shares["loss"] == pytest.approx(0, abs=1e-6) and shares["agreement"] == 1

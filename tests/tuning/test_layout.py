@@ -17,7 +17,7 @@ DRIVERS = (
     "tuning/parts.py",
     "tuning/on_policy.py",
     "run/session.py",
-    "trainer/trainer.py",
+    "trainer/local.py",
     "config/tuning.py",
 )
 NAMES = re.compile(r"\b(" + "|".join(OBJECTIVES) + r"|distil\w*|fine-tuning|preference)\b", re.IGNORECASE)

@@ -17,7 +17,7 @@ from torch import Tensor
 from r1zero.config import Objective, Optimization
 from r1zero.data.packing import pack
 from r1zero.models.value import token_values
-from r1zero.trainer.trainer import Trainer
+from r1zero.trainer.local import LocalTrainer
 from r1zero.tuning.objectives import build
 from r1zero.types import Batch, Sample, TokenLogprobs, TokenValues
 
@@ -161,7 +161,7 @@ def test_process_loss_is_cross_entropy_of_every_step() -> None:
     np.testing.assert_allclose(gradient.numpy(), (p - y) / 4, atol=1e-6)
 
 
-def gradient_of(trainer: Trainer[Any], packs: Sequence[Batch], loss: Any) -> Tensor:
+def gradient_of(trainer: LocalTrainer[Any], packs: Sequence[Batch], loss: Any) -> Tensor:
     for batch in packs:
         trainer.forward_backward(batch, loss)
     found = torch.cat([value.flatten() for value in trainer.masters.gradients()])
@@ -171,7 +171,7 @@ def gradient_of(trainer: Trainer[Any], packs: Sequence[Batch], loss: Any) -> Ten
 
 def test_packing_never_parts_a_pair_and_never_changes_the_gradient() -> None:
     objective = build(Objective(name="dpo", beta=1.0))
-    trainer: Trainer[Any] = Trainer(small_model(), None, Optimization(lr=1e-3), total_updates=1)
+    trainer: LocalTrainer[Any] = LocalTrainer(small_model(), None, Optimization(lr=1e-3), total_updates=1)
     (whole,) = packed(preferences())
     expected = gradient_of(trainer, [whole], objective.loss)
     for limit in (30, 14, 2):
@@ -193,7 +193,7 @@ def test_fine_tuning_packed_is_unpacked_is_transformers() -> None:
     model = small_model()
     plain = copy.deepcopy(model)
     plain.set_attn_implementation("eager")
-    trainer: Trainer[Any] = Trainer(model, None, Optimization(lr=1e-3), total_updates=1)
+    trainer: LocalTrainer[Any] = LocalTrainer(model, None, Optimization(lr=1e-3), total_updates=1)
     (whole,) = pack(samples, tokens_per_pack=1000)
     together = gradient_of(trainer, [whole], objective.loss)
     alone = gradient_of(trainer, pack(samples, tokens_per_pack=2), objective.loss)

@@ -21,16 +21,16 @@ def command(
 ) -> None:
     """Watch a base model learn to reason: evaluate, train by RL, evaluate again, show what changed."""
     from r1zero.base.log import duration, log
-    from r1zero.cli.train import train
     from r1zero.config import Recipe, load
     from r1zero.models import fetch
+    from r1zero.rl.run import run as train
 
     recipe = load(Recipe, "demo_tiny" if tiny else "demo", overrides or [])
     fetch.resolve(recipe.model.path)
     run = Path(recipe.run.dir)
     _set_aside(run)
     start = time.monotonic()
-    train(recipe, resume=False)
+    train(recipe)
     summary = summarise(recipe, run) | {"total_seconds": time.monotonic() - start}
     (run / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     typer.echo(_before_and_after(run))

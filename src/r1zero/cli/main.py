@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from r1zero.base import log
+from r1zero.base import log, registry
 from r1zero.base.errors import Interrupted, UsageError
 from r1zero.cli import curate, demo, evaluate, grade, model, prepare, pretrain, report, serve_rewards, train
 
@@ -47,6 +47,14 @@ app.command("grade")(grade.command)
 app.command("report")(report.command)
 app.command("serve-rewards")(serve_rewards.command)
 app.add_typer(model.app, name="model")
+_OWN = {command.name for command in (*app.registered_commands, *app.registered_groups)}
+for _name, _entry in registry.declared("commands").items():
+    try:
+        if _name in _OWN:
+            raise UsageError(f"entry point r1zero.commands:{_name}: r1zero has a command of this name; rename it")
+        app.command(_name)(registry.loaded(_entry))
+    except UsageError as _error:  # a package that is broken takes no other command along
+        log.log.warning(str(_error))
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 

@@ -6,8 +6,6 @@ which names keys and remedies, so that `load.py` can add the file and line.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from r1zero.base.device import DeviceKind, DtypeName
@@ -182,7 +180,8 @@ class Evaluation(Source):
 
 
 class Rollout(Section):
-    engine: Literal["native"] = "native"
+    engine: Filled = "native"
+    """`native`, or one that an installed package adds."""
     temperature: float = Field(default=1.0, ge=1e-4)
     top_k: int = Field(default=0, ge=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
@@ -201,6 +200,12 @@ class Rollout(Section):
 
 class Logging(Section):
     tensorboard: bool = True
+    sinks: tuple[Filled, ...] = ()
+    """Further sinks of metrics, by the names that installed packages give them."""
+
+    def named(self) -> tuple[str, ...]:
+        """Every sink of the run but `metrics.jsonl`, which is always there."""
+        return tuple(dict.fromkeys([*(("tensorboard",) if self.tensorboard else ()), *self.sinks]))
 
 
 _FILTERS = {"top_k": 0, "top_p": 1.0, "min_p": 0.0}  # of sampling, and what switches each off

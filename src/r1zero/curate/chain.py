@@ -26,11 +26,10 @@ from r1zero.curate.card import card
 from r1zero.data.card import render
 from r1zero.data.curation import answers, checks, decontaminate, difficulty, duplicates
 from r1zero.data.curation.removal import Outcome
-from r1zero.data.problems import Rejected
+from r1zero.data.problems import Rejected, read_problems
 from r1zero.grading.pool import ScorerPool
 from r1zero.grading.reference import unusable_answers
 from r1zero.rewards.catalog import verifier
-from r1zero.rl.parts import read_problems
 from r1zero.run import store
 from r1zero.types import Problem
 

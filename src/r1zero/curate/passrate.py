@@ -23,11 +23,12 @@ from r1zero.config.curation import PassRate
 from r1zero.data.curation.removal import Outcome, Removal
 from r1zero.data.prompts import to_prompts
 from r1zero.engine.base import RolloutEngine
+from r1zero.engine.open import open_engine
+from r1zero.engine.policy import Policy, load_policy, longest_prompt
 from r1zero.grading import rollouts
 from r1zero.grading.combine import Verifiers
 from r1zero.grading.scorer import Scorer, rule_scorer
 from r1zero.models import fetch
-from r1zero.rl.parts import Policy, build_engine, check_room, load_policy
 from r1zero.types import Problem, Prompt, Sampling
 
 PASS_RATE = "pass_rate"
@@ -40,12 +41,13 @@ def filtered(
     """Keep problems whose pass rate lies strictly between `step.low` and `step.high`; kept ones have it in `extra`."""
     recipe = load(Recipe, step.recipe, step.overrides)
     chosen = device.select(recipe.run.device, recipe.model.dtype, recipe.run.threads, recipe.run.deterministic)
+    Verifiers.of(recipe)  # names first, then the model
     policy = load_policy(recipe, chosen)
     with rule_scorer(recipe.rewards) as pool:
-        engine = build_engine(recipe, policy)
+        engine = open_engine(recipe.rollout, policy.model, policy.tokenizer)
         sampler = Sampler.of(recipe, policy, engine, pool, step.samples, Path(samples))
         prompts, unusable = to_prompts(problems, recipe.data, policy.tokenizer, policy.rendered)
-        check_room(engine, prompts, sampler.sampling)
+        engine.check_room(longest_prompt(prompts), sampler.sampling)
         records = sampler.records(prompts, chunk=step.prompts_per_chunk, seed=seed, check=check)
     reasons = {(row.source, row.line): row.reason for row in unusable}
     rates = {prompt.problem.id: pass_rate(records[sampler.key(prompt)]) for prompt in prompts}

@@ -10,7 +10,7 @@ from typing import Any
 
 from r1zero.base.errors import UsageError, suggest
 from r1zero.config import Source
-from r1zero.data.read import cells
+from r1zero.data.read import cells, sources
 from r1zero.data.read.cells import BadRow, column, filled, messages, text
 from r1zero.data.read.rows import Row
 from r1zero.types import Message, Problem
@@ -30,6 +30,17 @@ class Rejected:
         """A problem that turned out to be unusable later."""
         columns = {"question": problem.text, "answer": problem.answer, **problem.extra}
         return cls(problem.file or problem.source, problem.line, reason, columns)
+
+
+Part = tuple[list[Problem], list[Rejected]]  # what can be used, and what cannot
+
+
+def read_problems(source: Source, section: str) -> Part:
+    """The problems of a source, and the rows that cannot be one. Raises UsageError that names the recipe's section."""
+    try:
+        return to_problems(sources.read(source), source)
+    except UsageError as error:
+        raise UsageError(f"{section}.{error}") from None
 
 
 def to_problems(rows: Iterable[Row], source: Source) -> tuple[list[Problem], list[Rejected]]:

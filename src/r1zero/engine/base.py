@@ -11,11 +11,15 @@ from r1zero.types import Completion, Prompt, Sampling
 
 
 class RolloutEngine(Protocol):
-    """Five methods; `tests/engine/contract.py` says what each engine must do."""
+    """Six methods; `tests/engine/contract.py` says what each engine must do."""
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, tuple[Completion, ...]]]:
         """Sample `sampling.n` completions per prompt. Yields (index of the prompt, its completions) as groups finish,
         in any order; abandoning the iterator abandons the work."""
+        ...
+
+    def check_room(self, longest: int, sampling: Sampling) -> None:
+        """Raises UsageError unless one group with a prompt of `longest` tokens fits the engine's memory."""
         ...
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]], version: int) -> None:

@@ -6,11 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from r1zero import config
 from r1zero.base.log import Progress
 from r1zero.config import Evaluation
+from r1zero.data.problems import Rejected, read_problems
+from r1zero.data.prompts import to_prompts
 from r1zero.engine.base import RolloutEngine
+from r1zero.engine.policy import Policy
 from r1zero.grading import rollouts
 from r1zero.grading.combine import Verifiers
+from r1zero.grading.reference import verifiable
 from r1zero.grading.scorer import Scorer
 from r1zero.types import Group, Prompt, Sampling
 
@@ -65,3 +70,20 @@ class Evaluator:
 
         pending = rollouts.sample(engine, pool, self.prompts, sampling, self.verifiers, self.decode, on_group)
         return rollouts.grade(self.prompts, pending, self.verifiers)
+
+
+def evaluator_of(recipe: config.Recipe, policy: Policy, pool: Scorer) -> tuple[Evaluator, list[Rejected]]:
+    """The held-out set of a recipe that has one, and its rows that cannot be used."""
+    assert recipe.evaluation is not None
+    verifiers = Verifiers.of(recipe)
+    problems, rejected = read_problems(recipe.evaluation, "evaluation")
+    problems, unverifiable = verifiable(problems, "evaluation", verifiers, pool)
+    prompts, unusable = to_prompts(problems, recipe.data, policy.tokenizer, policy.rendered)
+    evaluator = Evaluator(
+        settings=recipe.evaluation,
+        verifiers=verifiers,
+        prompts=prompts,
+        sampling=policy.sampling,
+        decode=policy.decode,
+    )
+    return evaluator, [*rejected, *unverifiable, *unusable]

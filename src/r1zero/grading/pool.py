@@ -1,8 +1,8 @@
 """The grader farm: verifiers run in killable processes, and no text can stop the run.
 
 `ScorerPool` is what others see of it, `supervisor.py` the one thread that runs it, `fork_server.py` the process that
-forks workers, `worker.py` what they do. Scoring overlaps generation: a group's texts are submitted as soon as the engine
-is done with them, and the verdicts are futures.
+forks workers, `worker.py` what they do. Scoring overlaps generation: a group's texts are submitted when the engine is
+done with them, and the verdicts are futures.
 """
 
 from __future__ import annotations

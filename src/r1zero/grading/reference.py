@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
+from r1zero.base.errors import UsageError
 from r1zero.base.log import Progress
+from r1zero.data.problems import Part, Rejected
+from r1zero.grading.combine import Verifiers
 from r1zero.grading.scorer import Scorer
 from r1zero.rewards import math
 from r1zero.rewards.catalog import Entry, verifier
@@ -36,3 +39,15 @@ def unusable_answers(
             why = score.detail or "it does not equal itself"
             unusable[problem.id] = f"no verifier can parse the answer '{problem.answer[:80]}' ({why})"
     return unusable
+
+
+def verifiable(problems: list[Problem], section: str, verifiers: Verifiers, pool: Scorer) -> Part:
+    """Problems whose reference answer their verifier accepts as right. Raises UsageError when no problem is left."""
+    reasons = unusable_answers(problems, lambda problem: verifiers.first(problem, "accuracy"), pool)
+    good = [problem for problem in problems if problem.id not in reasons]
+    rejected = [Rejected.problem(problem, reasons[problem.id]) for problem in problems if problem.id in reasons]
+    if problems and not good:
+        first = rejected[0]
+        where = f"{section}.path = '{first.source}'"
+        raise UsageError(f"{where}: all {len(rejected)} answers are unusable; line {first.line}: {first.reason}")
+    return good, rejected

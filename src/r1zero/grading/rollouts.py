@@ -10,13 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from r1zero import config
-from r1zero.data.control import control_tokens
 from r1zero.engine.base import RolloutEngine
 from r1zero.grading import combine
 from r1zero.grading.combine import Verifiers
 from r1zero.grading.scorer import Scorer
-from r1zero.models.load import stop_token_ids
 from r1zero.run import interrupt
 from r1zero.types import Completion, Group, Prompt, Rollout, Sampling
 
@@ -26,25 +23,6 @@ _REFLECTION = re.compile(r"\b(wait|re-?check|retry|alternatively|however|let me 
 
 # a prompt's completions with their text and the verdicts to come
 Pending = list[tuple[Completion, str, dict[str, Any]]]
-
-
-def sampling_of(settings: config.Rollout, *, n: int, stop: Sequence[str], model: Any, tokenizer: Any) -> Sampling:
-    """How a recipe samples `n` rollouts of a prompt; `stop` are the template's stop strings. All are looked for in the
-    text, since any other token may hold one too; a control token ends a response by its id as well."""
-    stop_strings = dict.fromkeys((*stop, *settings.stop))
-    control = {*stop_strings} & {*control_tokens(tokenizer)}
-    ids = (tokenizer(token, add_special_tokens=False)["input_ids"] for token in control)
-    stop_tokens = stop_token_ids(model, tokenizer) | {found[0] for found in ids if len(found) == 1}
-    return Sampling(
-        n=n,
-        temperature=settings.temperature,
-        top_k=settings.top_k,
-        top_p=settings.top_p,
-        min_p=settings.min_p,
-        max_new_tokens=settings.max_new_tokens,
-        stop_token_ids=stop_tokens,
-        stop_strings=tuple(stop_strings),
-    )
 
 
 def sample(

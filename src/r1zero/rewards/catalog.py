@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
+from r1zero.base import registry
 from r1zero.base.errors import UsageError, suggest
 from r1zero.rewards import answers, gym, length, mindspeed, open_r1, user_files
 from r1zero.rewards import format as layout
@@ -119,7 +120,7 @@ def verifier(name: str, key: str = "rewards.verifier_function") -> Entry:
     file, _, bare = called.rpartition(":")
     if file and not Path(file).expanduser().is_file():
         raise UsageError(f"{key} = '{name}': no such file")
-    own = _load(file) if file else ()
+    own = _load(file) if file else _install(bare)
     if bare not in VERIFIERS or (file and bare not in own):
         raise UsageError(f"{key} = '{name}': unknown verifier{suggest(bare, own if file else VERIFIERS)}")
     entry = VERIFIERS[bare]
@@ -156,6 +157,21 @@ def _call(name: str, key: str) -> tuple[str, dict[str, Any]]:
         name = name if len(name) <= 200 else name[:200] + "..."
         example = "cosine(max_tokens=4096)"
         raise UsageError(f"{key} = '{name}': arguments are written like {example}, and finite") from None
+
+
+def _install(name: str) -> tuple[str, ...]:
+    """Have the package that adds a verifier of this name register it, if there is one: other people's code, so it is
+    contained like a file of the user's own."""
+    entry = registry.declared("verifiers").get(name)
+    if entry is not None and name not in VERIFIERS:
+        registry.loaded(entry)
+        if name not in VERIFIERS:
+            raise UsageError(
+                f"verifier '{name}': entry point '{entry.value}' registers none of this name; put @verifier_function "
+                f"over a function {name}"
+            )
+        VERIFIERS[name] = replace(VERIFIERS[name], foreign=True)
+    return ()
 
 
 @lru_cache(maxsize=64)

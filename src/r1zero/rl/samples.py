@@ -86,16 +86,20 @@ def truncated(rollout: Rollout) -> bool:
 
 
 def experience(
-    groups: Sequence[Group], samples: Sequence[Sample], measured: Measured, recipe: config.Recipe, algorithm: Algorithm
+    groups: Sequence[Group],
+    samples: Sequence[Sample],
+    measured: Measured,
+    rewards: config.Rewards,
+    longest: int,
+    algorithm: Algorithm,
 ) -> Experience:
     """The drafts of `groups` with what they earned and what was measured of them."""
-    longest = recipe.rollout.max_new_tokens
-    rewards = _joined([earned(group, recipe.rewards, longest) for group in groups])
+    outcomes = _joined([earned(group, rewards, longest) for group in groups])
     if measured.unlearned_penalties is not None:
-        rewards -= measured.unlearned_penalties
+        outcomes -= measured.unlearned_penalties
     return Experience(
         groups=np.repeat(np.arange(len(groups)), np.array([len(group.rollouts) for group in groups], dtype=np.int64)),
-        rewards=rewards,
+        rewards=outcomes,
         lengths=np.array([int(sample.mask.sum()) for sample in samples], dtype=np.int64),
         penalties=_joined(kl_penalties(measured, algorithm.settings)) if algorithm.penalises_kl else None,
         values=None if measured.values is None else _joined(measured.values),
@@ -123,6 +127,12 @@ def finished(samples: Sequence[Sample], measured: Measured, credit: Credit) -> l
         replace(sample, **{name: on_mask(stream[index], sample.mask) for name, stream in known.items()})
         for index, sample in enumerate(samples)
     ]
+
+
+def by_group(groups: Sequence[Group], samples: Sequence[Sample]) -> list[list[Sample]]:
+    """The samples of all rollouts in order, those of a group together."""
+    rest = iter(samples)
+    return [[next(rest) for _ in group.rollouts] for group in groups]
 
 
 def metrics(

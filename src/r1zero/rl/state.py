@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from r1zero import config
+from r1zero.algorithms import Algorithm
+from r1zero.algorithms import build as build_algorithm
+from r1zero.algorithms.kl import adapted
 from r1zero.base.log import log
 from r1zero.types import Completion, Group, Prompt, Rollout, Score
 
@@ -22,6 +26,29 @@ class LoopState:
 
     kl: float | None
     surplus: tuple[Group, ...] = ()
+
+    def algorithm(self, of_recipe: Algorithm) -> Algorithm:
+        """The recipe's algorithm, with the KL coefficient where it has been adapted to."""
+        if of_recipe.settings.kl_target is None:
+            return of_recipe
+        return build_algorithm(of_recipe.settings.model_copy(update={"kl": self.kl}))
+
+    def advance(
+        self,
+        kept: Sequence[Group],
+        surplus: tuple[Group, ...],
+        metrics: Mapping[str, float],
+        settings: config.Algorithm,
+    ) -> dict[str, float]:
+        """Go on to the next step. The KL coefficient follows the measured KL; the one used is returned."""
+        self.surplus = surplus
+        if settings.kl_target is None or self.kl is None or "kl" not in metrics:
+            return {}
+        used, rollouts = self.kl, sum(len(group.rollouts) for group in kept)
+        self.kl = adapted(
+            used, metrics["kl"], target=settings.kl_target, rollouts=rollouts, horizon=settings.kl_horizon
+        )
+        return {"kl_coefficient": used}
 
     def save(self, folder: Path) -> None:
         state = {"kl": self.kl, "surplus": [_record(group) for group in self.surplus]}

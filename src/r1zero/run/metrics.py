@@ -1,44 +1,40 @@
-"""One metrics sink: `metrics.jsonl` and TensorBoard behind one `write`."""
+"""`metrics.jsonl`, and all other sinks of a run behind the same `write`."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from r1zero.run.sinks import SINKS
 
 
 class MetricsSink:
-    """Appends one JSON object per step, and mirrors numbers to TensorBoard.
+    """Appends one JSON object per step, and gives every sink of `sinks` the same.
 
-    On resume, records after the checkpoint's step are dropped from both: the run writes them again.
+    On resume, records after the checkpoint's step are dropped from all: the run writes them again.
     """
 
-    def __init__(self, folder: Path, *, tensorboard: bool, resume_step: int | None = None) -> None:
+    def __init__(self, folder: Path, sinks: Sequence[str] = (), *, resume_step: int | None = None) -> None:
         self.path = folder / "metrics.jsonl"
         if resume_step is not None:
             self._drop_after(resume_step)
         self._file = self.path.open("a", encoding="utf-8")
-        self._board = None
-        if tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
-
-            purge = None if resume_step is None else resume_step + 1
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
+        self._sinks = [SINKS[name](folder, resume_step) for name in sinks]
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Not-a-number and infinities are written as null: JSON has no word for them."""
         clean = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._file.write(json.dumps({"step": step, **clean}) + "\n")
         self._file.flush()
-        if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+        for sink in self._sinks:
+            sink.write(step, values)
 
     def close(self) -> None:
         self._file.close()
-        if self._board is not None:
-            self._board.close()
+        for sink in self._sinks:
+            sink.close()
 
     def _drop_after(self, step: int) -> None:
         if not self.path.exists():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -16,7 +16,7 @@ from r1zero.base.device import Device
 from r1zero.base.errors import Interrupted, UsageError
 from r1zero.base.log import duration, log, to_file
 from r1zero.config import PretrainRecipe, Recipe, TuningRecipe
-from r1zero.run import rng, store
+from r1zero.run import rng, sinks, store
 from r1zero.run.folder import RunFolder
 from r1zero.run.interrupt import Stop
 from r1zero.run.metrics import MetricsSink
@@ -34,6 +34,18 @@ class Learner(Protocol):
 
     def discard_gradients(self) -> None:
         """Forget an update that was begun."""
+        ...
+
+
+class Watch(Protocol):
+    """What a stage that takes long is given of its session."""
+
+    def clock(self, phase: str) -> AbstractContextManager[None]:
+        """Adds the time inside to the phase's."""
+        ...
+
+    def check(self) -> None:
+        """Raises Interrupted if a stop is asked for."""
         ...
 
 
@@ -77,6 +89,7 @@ class Session:
         self._peaks: dict[str, float] = {}
         self._known: set[Path] = set()  # checkpoints that are intact
         self._changing = False  # the step in progress has changed weights
+        sinks.check(recipe.logging.named())
         begun = folder.begun
         if not self.run.accept_changed_data:
             folder.refuse_other_data(data)
@@ -87,8 +100,7 @@ class Session:
             rng.seed_all(self.run.seed)
         if begun:
             folder.forget_after(self.done)
-        tensorboard = recipe.logging.tensorboard
-        self.sink = MetricsSink(folder.path, tensorboard=tensorboard, resume_step=self.done if begun else None)
+        self.sink = MetricsSink(folder.path, recipe.logging.named(), resume_step=self.done if begun else None)
         folder.event("resumed" if resumed else "started", step=self.done)
         self._first = self.done
         self._start = self._recorded = self._shown = time.monotonic()
@@ -122,6 +134,10 @@ class Session:
                 log.info(f"step {self.done} is saved; continue with --resume")
         except Exception as second:  # the first error is the one to see
             log.warning(f"step {self.done} could not be saved: {second}")
+
+    def check(self) -> None:
+        """Raises Interrupted if a stop is asked for."""
+        self.stop.check()
 
     def before_update(self, stepping: bool) -> None:
         """A moment at which a step may still be given up: raises Interrupted if that was asked for. It is the last one

@@ -5,109 +5,111 @@ rows -> samples -> packs -> trainer -> weights
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
+
+from torch import Tensor
 
 from r1zero.base import seeds
 from r1zero.base.log import log
 from r1zero.data import order
 from r1zero.data.packing import pack, unpack
+from r1zero.data.training_set import TrainingSet
 from r1zero.grading import rollouts
-from r1zero.rl import learn
 from r1zero.rl.samples import on_mask
+from r1zero.rl.update import update
 from r1zero.run import speed
-from r1zero.run.session import Session
-from r1zero.trainer.trainer import Trainer
+from r1zero.run.session import Session, Watch
+from r1zero.trainer.base import Trainer
 from r1zero.tuning import on_policy
-from r1zero.tuning.parts import Parts
-from r1zero.types import Batch, Sample
+from r1zero.tuning.objectives import Objective
+from r1zero.tuning.on_policy import OnPolicy
+from r1zero.tuning.parts import TuningParts
+from r1zero.types import Batch, Group, Sample
 
 
-def train(parts: Parts, session: Session) -> None:
+def train(parts: TuningParts, session: Session) -> None:
     """Train until `run.steps`. Evaluates and saves when due."""
+    trainer, objective, count = parts.trainer, parts.objective, parts.samples_per_step
+    rate = session.device.gemm_rate
     evaluate(parts, session)
     for step in session.steps():
-        samples, metrics = answered(parts, session, next_samples(parts, session), step)
-        packs = to_packs(parts, session, samples)
+        samples = next_samples(parts.rows, session.position, count, session.run.seed, parts.shuffle)
+        metrics: dict[str, float] = {}
+        if parts.on_policy is not None:
+            groups = answer(parts.on_policy, trainer, samples, session, "rollout", step)
+            session.folder.write_rollouts(step, rollouts.records(step, groups))
+            metrics |= on_policy.summary(groups)
+            metrics |= speed.rollout_metrics(parts.flops, groups, session.seconds("rollout"), rate)
+            samples = on_policy.to_samples(groups)
+        packs = to_packs(samples, objective, trainer.settings.tokens_per_pack, parts.reference, session)
         with session.clock("update"):
-            metrics |= learn.update(parts.trainer, [packs], parts.objective.loss, lambda _: True, session.before_update)
-        rate = session.device.gemm_rate
+            metrics |= update(trainer, [packs], objective.loss, lambda _: True, session.before_update)
         metrics |= speed.update_metrics(parts.flops, [packs], lambda _: True, 1, session.seconds("update"), rate)
         metrics["tokens/learned"] = float(sum(int(sample.mask.sum()) for sample in samples))
-        metrics["epoch"] = (session.position + parts.samples_per_step) / len(parts.rows)
-        session.finish_step(parts.samples_per_step, metrics, headline(parts, metrics))
+        metrics["epoch"] = (session.position + count) / len(parts.rows)
+        session.finish_step(count, metrics, headline(objective, metrics))
         if metrics["updates/skipped"]:
             log.warning("an update was skipped: its gradient was not finite")
         evaluate(parts, session)
 
 
-def next_samples(parts: Parts, session: Session) -> list[Sample]:
-    """The samples of the step's rows, those of a row side by side."""
-    chosen = order.indices(
-        size=len(parts.rows),
-        position=session.position,
-        count=parts.samples_per_step,
-        seed=session.run.seed,
-        shuffle=parts.shuffle,
-    )
-    return [sample for index in chosen for sample in parts.rows[index]]
+def next_samples(rows: TrainingSet, position: int, count: int, seed: int, shuffle: bool) -> list[Sample]:
+    """The samples of a step's rows, those of a row side by side."""
+    chosen = order.indices(size=len(rows), position=position, count=count, seed=seed, shuffle=shuffle)
+    return [sample for index in chosen for sample in rows[index]]
 
 
-def answered(
-    parts: Parts, session: Session, samples: list[Sample], step: int | None
-) -> tuple[list[Sample], dict[str, float]]:
-    """The samples of rows as they are; or of their prompts, answered by the model. Step None is an evaluation."""
-    if parts.on_policy is None:
-        return samples, {}
-    purpose = ("evaluation",) if step is None else ("rollout", step)
+def answer(
+    model: OnPolicy, trainer: Trainer[Any], samples: Sequence[Sample], session: Session, *purpose: str | int
+) -> list[Group]:
+    """The model's own answers to the prompts of samples; the random numbers depend on `purpose`."""
     with session.clock("rollout"):
-        parts.on_policy.engine.load_weights(parts.trainer.own_weights(), session.done)
-        seed = seeds.derive(session.run.seed, *purpose)
-        groups = parts.on_policy.answer(samples, seed, session.stop.check)
-    metrics = on_policy.summary(groups)
-    if step is not None:
-        session.folder.write_rollouts(step, rollouts.records(step, groups))
-        rate = session.device.gemm_rate
-        metrics |= speed.rollout_metrics(parts.flops, groups, session.seconds("rollout"), rate)
-    return on_policy.to_samples(groups), metrics
+        model.engine.load_weights(trainer.own_weights(), session.done)
+        return model.answer(samples, seeds.derive(session.run.seed, *purpose), session.check)
 
 
-def to_packs(parts: Parts, session: Session, samples: Sequence[Sample]) -> list[Batch]:
+def to_packs(
+    samples: Sequence[Sample],
+    objective: Objective,
+    tokens_per_pack: int,
+    reference: Callable[[Batch], Tensor] | None,
+    watch: Watch,
+) -> list[Batch]:
     """A step's packs, with what the reference says of them if the loss asks for it."""
 
     def packed(of: Sequence[Sample]) -> list[Batch]:
-        return pack(
-            of,
-            tokens_per_pack=parts.trainer.settings.tokens_per_pack,
-            loss_mean=parts.objective.loss_mean,
-            together=parts.objective.together,
-        )
+        return pack(of, tokens_per_pack=tokens_per_pack, loss_mean=objective.loss_mean, together=objective.together)
 
-    if parts.reference is None:
+    if reference is None:
         return packed(samples)
-    with session.clock("reference"):
+    with watch.clock("reference"):
         packs = packed(samples)
-        said = unpack(packs, [parts.reference(batch) for batch in packs], len(samples))
-    session.stop.check()
+        said = unpack(packs, [reference(batch) for batch in packs], len(samples))
+    watch.check()
     known = zip(samples, said, strict=True)
     return packed([replace(sample, reference_logprobs=on_mask(logprobs, sample.mask)) for sample, logprobs in known])
 
 
-def headline(parts: Parts, metrics: dict[str, float]) -> str:
-    shown = [*parts.objective.shown, "grad_norm", "epoch"]
-    return "  ".join(f"{name} {metrics[name]:.4g}" for name in shown)
+def headline(objective: Objective, metrics: dict[str, float]) -> str:
+    return "  ".join(f"{name} {metrics[name]:.4g}" for name in (*objective.shown, "grad_norm", "epoch"))
 
 
-def evaluate(parts: Parts, session: Session) -> None:
+def evaluate(parts: TuningParts, session: Session) -> None:
     """Loss and metrics on the held-out rows if it is due and was not done at this step before."""
     if parts.held_out is None or not session.evaluation_due() or session.folder.evaluated(session.done):
         return
-    given = [sample for index in range(len(parts.held_out)) for sample in parts.held_out[index]]
-    samples, noted = answered(parts, session, given, None)
+    samples = [sample for index in range(len(parts.held_out)) for sample in parts.held_out[index]]
+    means: dict[str, float] = {}
+    if parts.on_policy is not None:
+        groups = answer(parts.on_policy, parts.trainer, samples, session, "evaluation")
+        means |= on_policy.summary(groups)
+        samples = on_policy.to_samples(groups)
     with session.clock("evaluate"):
-        packs = to_packs(parts, session, samples)
-        means = noted | measure(parts.trainer, packs, parts.objective.loss)
+        limit = parts.trainer.settings.tokens_per_pack
+        packs = to_packs(samples, parts.objective, limit, parts.reference, session)
+        means |= measure(parts.trainer, packs, parts.objective.loss)
     report = {f"evaluation/{name}": value for name, value in means.items()}
     report["evaluation/rows"] = float(len(parts.held_out))
     session.folder.write_evaluation(session.done, report, [], [])

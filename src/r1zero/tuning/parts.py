@@ -20,8 +20,8 @@ from r1zero.data.judged import can_pad, last_token
 from r1zero.data.responses import response_text
 from r1zero.data.tokens import Reading, read_fields
 from r1zero.data.training_set import Limit, TrainingSet
-from r1zero.engine.native import NativeEngine
-from r1zero.grading.rollouts import sampling_of
+from r1zero.engine.open import open_engine
+from r1zero.engine.sampling import sampling_of
 from r1zero.models.context import context_changes
 from r1zero.models.divergence import token_divergence
 from r1zero.models.flops import ModelFlops, model_flops
@@ -31,8 +31,8 @@ from r1zero.models.loading import check_vocabulary
 from r1zero.models.tokenizer import load_tokenizer
 from r1zero.models.value import load_scorer, token_judgements, token_values
 from r1zero.run.folder import RunFolder
+from r1zero.trainer.local import LocalTrainer
 from r1zero.trainer.reference import Reference
-from r1zero.trainer.trainer import Trainer
 from r1zero.tuning import objectives
 from r1zero.tuning.objectives import Objective
 from r1zero.tuning.on_policy import OnPolicy
@@ -40,13 +40,13 @@ from r1zero.types import Batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What `tune.train` introduces to each other."""
+class TuningParts:
+    """What `loop.train` introduces to each other."""
 
     objective: Objective
     rows: TrainingSet
     held_out: TrainingSet | None = None
-    trainer: Trainer[Any]
+    trainer: LocalTrainer[Any]
     reference: Callable[[Batch], Tensor] | None = None  # log-probabilities [N] under the start weights
     on_policy: OnPolicy | None = None  # the model as it answers the prompts, if rows are prompts
     flops: ModelFlops
@@ -54,7 +54,9 @@ class Parts:
     shuffle: bool = True
 
 
-def build(recipe: config.TuningRecipe, device: Device, folder: RunFolder) -> tuple[config.TuningRecipe, Parts]:
+def tuning_parts(
+    recipe: config.TuningRecipe, device: Device, folder: RunFolder
+) -> tuple[config.TuningRecipe, TuningParts]:
     """Load and check everything, cheap checks first. Raises UsageError for the first mistake; rows that cannot be used
     go to the folder's quarantine. Returns the recipe with the number of steps, too."""
     objective = objectives.build(recipe.objective)
@@ -69,12 +71,12 @@ def build(recipe: config.TuningRecipe, device: Device, folder: RunFolder) -> tup
     count = recipe.trainer.samples_per_step
     epochs = steps * count / len(rows)
     log.info(f"{len(rows)} rows from {recipe.data.path}; {steps} steps of {count} rows: {epochs:.2f} epochs")
-    parts = Parts(
+    parts = TuningParts(
         objective=objective,
         rows=rows,
         held_out=held_out,
         reference=Reference(model).logprobs if objective.needs_reference else None,
-        trainer=Trainer(
+        trainer=LocalTrainer(
             model,
             tokenizer,
             recipe.trainer,
@@ -216,7 +218,7 @@ def on_policy(recipe: config.TuningRecipe, model: Any, tokenizer: Any) -> OnPoli
             f"tokens, more than the model's context or trainer.tokens_per_pack; lower it"
         )
     stop = stop_strings(recipe.data.template, recipe.data.templates_file)
-    engine = NativeEngine(model, tokenizer, kv_cache_gib=settings.kv_cache_gib, compiled=settings.compile)
+    engine = open_engine(settings, model, tokenizer)
     sampling = sampling_of(settings, n=1, stop=stop, model=model, tokenizer=tokenizer)
     engine.check_room(recipe.data.max_tokens, sampling)
     return OnPolicy(

@@ -20,10 +20,10 @@ from r1zero.run import rng
 from r1zero.run.folder import RunFolder
 from r1zero.run.interrupt import Stop
 from r1zero.run.session import Session
-from r1zero.trainer.trainer import Trainer
+from r1zero.trainer.local import LocalTrainer
 from r1zero.tuning import loop as tune
 from r1zero.tuning import objectives
-from r1zero.tuning.parts import Parts
+from r1zero.tuning.parts import TuningParts
 
 _OBJECTIVE = Objective(name="pretraining")
 
@@ -44,10 +44,10 @@ def pretrain(recipe: PretrainRecipe, device: Device, folder: RunFolder, stop: St
     model = new_model(recipe.model, tokenizer, dtype=device.dtype, device=device.torch_device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     log.info(f"{parameters:,} parameters, {len(tokenizer)} tokens, {len(rows)} documents from {recipe.data.path}")
-    parts = Parts(
+    parts = TuningParts(
         objective=objective,
         rows=rows,
-        trainer=Trainer(model, tokenizer, recipe.trainer, total_updates=recipe.run.steps),
+        trainer=LocalTrainer(model, tokenizer, recipe.trainer, total_updates=recipe.run.steps),
         flops=model_flops(model),
         samples_per_step=recipe.trainer.samples_per_step,
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from r1zero.base import seeds
+from r1zero.base import registry, seeds
 from r1zero.base.errors import UsageError
 
 _LARGEST_UNIVERSE = 5_000_000
@@ -87,7 +87,9 @@ def reasoning_corpus(
         yield {"text": f"{question}\n{response}"}
 
 
-TASKS: dict[str, Callable[..., Iterator[dict[str, Any]]]] = {"sums": sums, "reasoning_corpus": reasoning_corpus}
+TASKS: dict[str, Callable[..., Iterator[dict[str, Any]]]] = registry.with_installed(
+    "tasks", {"sums": sums, "reasoning_corpus": reasoning_corpus}
+)
 
 
 def _operands(split: str, terms: int, low: int, high: int, heldout_one_in: int, seed: int) -> np.ndarray:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from r1zero.base import registry
 from r1zero.base.errors import UsageError
 from r1zero.data.read import json_rows, rows
 from r1zero.data.read.rows import MAX_ROW_BYTES, Chunk, Parsed, Row, in_chunks
@@ -69,7 +70,7 @@ def file_chunks(file: Path) -> Iterator[Chunk]:
         raise UsageError(f"path = '{file}': no such file")
     if file.suffix not in READERS:
         raise UsageError(f"path = '{file}': unknown file type '{file.suffix}'; use one of {', '.join(READERS)}")
-    if file.suffix not in _BINARY:
+    if file.suffix in _TEXT:
         _check_encoding(file)
     return READERS[file.suffix](file)
 
@@ -265,8 +266,8 @@ def _stream(batch: Any) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-_BINARY = (".parquet", ".arrow")
-READERS: dict[str, Callable[[Path], Iterator[Chunk]]] = {
+_TEXT = (".jsonl", ".json", ".csv", ".txt")
+_OWN: dict[str, Callable[[Path], Iterator[Chunk]]] = {
     ".jsonl": _jsonl,
     ".json": _json,
     ".csv": _csv,
@@ -274,3 +275,12 @@ READERS: dict[str, Callable[[Path], Iterator[Chunk]]] = {
     ".arrow": _arrow,
     ".txt": _txt,
 }
+
+
+def _of_columns(read: Callable[[Path], Iterable[Mapping[str, Any]]]) -> Callable[[Path], Iterator[Chunk]]:
+    """A reader of an installed package gives the columns of one row after another."""
+    return lambda file: in_chunks(str(file), (Row(index, columns) for index, columns in enumerate(read(file), start=1)))
+
+
+_INSTALLED = registry.with_installed("readers", {})
+READERS = {**{f".{suffix}": _of_columns(read) for suffix, read in _INSTALLED.items()}, **_OWN}

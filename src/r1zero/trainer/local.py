@@ -1,4 +1,4 @@
-"""The trainer: forward and backward over packs, optimizer step, log-probabilities, save and load.
+"""The trainer of one process: forward and backward over packs, optimizer step, log-probabilities, save and load.
 
 It knows no algorithm and no task: a loss is a function it is given, and the batch's weights make the mean.
 """
@@ -9,9 +9,8 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 import torch
 from torch import Tensor
@@ -23,6 +22,7 @@ from r1zero.data.packing import to_device
 from r1zero.models import adapters
 from r1zero.models.forward import token_logprobs
 from r1zero.trainer.average import Average
+from r1zero.trainer.base import Prediction, Update
 from r1zero.trainer.masters import MasterWeights, clip_gradients
 from r1zero.trainer.optimizer import build_optimizer, load_state, save_state
 from r1zero.trainer.saved import load_weights, save_weights
@@ -31,20 +31,10 @@ from r1zero.types import Batch, TokenLoss
 
 _AVERAGE = "ema"  # folder of a checkpoint
 
-Prediction = TypeVar("Prediction")  # what a model says of a batch's targets
 
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """What one optimizer step did. A step whose gradient is not finite changes nothing and says so."""
-
-    grad_norm: float
-    lr: float
-    skipped: bool
-
-
-class Trainer(Generic[Prediction]):
-    """Trains in place those parameters of a transformers model that require a gradient: all of them, or its adapters.
+class LocalTrainer(Generic[Prediction]):
+    """Trains the parameters of a transformers model that require a gradient: all of them, or its adapters. The methods
+    are those of `base.Trainer`.
 
     `predict` is the model's forward pass over a batch; losses are functions of what it returns. Raises UsageError when
     there is nothing to train.

@@ -16,7 +16,7 @@ from torch import Tensor
 from r1zero.algorithms import build
 from r1zero.config import Algorithm, Optimization
 from r1zero.data.packing import pack
-from r1zero.trainer.trainer import Trainer
+from r1zero.trainer.local import LocalTrainer
 from r1zero.types import Batch, Sample, TokenLogprobs, TokenLoss
 
 from ..conftest import ByteTokenizer, random_samples, small_model
@@ -30,12 +30,12 @@ class SavableTokenizer(ByteTokenizer):
         (Path(folder) / "tokenizer.json").write_text("{}")
 
 
-def trainer_of(model: Any, **settings: Any) -> Trainer:
+def trainer_of(model: Any, **settings: Any) -> LocalTrainer:
     optimization = Optimization(**{"lr": 1e-2, "tokens_per_pack": 1000, **settings})
-    return Trainer(model, SavableTokenizer(), optimization, total_updates=10)
+    return LocalTrainer(model, SavableTokenizer(), optimization, total_updates=10)
 
 
-def gradient(trainer: Trainer, packs: list[Batch], loss: Any = GRPO) -> dict[str, Tensor]:
+def gradient(trainer: LocalTrainer, packs: list[Batch], loss: Any = GRPO) -> dict[str, Tensor]:
     for batch in packs:
         trainer.forward_backward(batch, loss)
     found = {name: master.grad.clone() for name, master in trainer.masters.masters.items() if master.grad is not None}
@@ -114,7 +114,7 @@ def test_gradient_checkpointing_changes_memory_not_gradients() -> None:
     packs = pack(SAMPLES, tokens_per_pack=40)
     plain = gradient(trainer_of(small_model()), packs)
     optimization = Optimization(lr=1e-2)
-    saving = Trainer(small_model(), SavableTokenizer(), optimization, total_updates=1, gradient_checkpointing=True)
+    saving = LocalTrainer(small_model(), SavableTokenizer(), optimization, total_updates=1, gradient_checkpointing=True)
     assert any(getattr(module, "gradient_checkpointing", False) for module in saving.model.modules())
     assert worst(gradient(saving, packs), plain) == 0
 
@@ -203,7 +203,7 @@ def test_weight_decay_is_for_matrices_only(model: Any) -> None:
 def test_save_and_load_continue_bit_for_bit(tmp_path: Path, dtype: torch.dtype) -> None:
     packs = pack(SAMPLES, tokens_per_pack=40)
 
-    def train(trainer: Trainer, updates: int) -> None:
+    def train(trainer: LocalTrainer, updates: int) -> None:
         for _ in range(updates):
             for batch in packs:
                 trainer.forward_backward(batch, GRPO)
