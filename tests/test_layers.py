@@ -17,11 +17,12 @@ LAYERS = [
     {"run"},
     {"engine", "trainer", "sync", "cluster"},
     {"grading", "report"},
-    {"evaluate"},
+    {"evaluation"},
     {"rl"},
     {"tuning"},
     {"curate"},
-    {"cli"},
+    {"api"},
+    {"cli", "__init__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 HOMES = {  # third party -> the only files that may import it

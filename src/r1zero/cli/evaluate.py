@@ -14,7 +14,7 @@ def command(
     """Grade a model on a recipe's evaluation set; prints the numbers and keeps every answer."""
     from r1zero.base.log import log
     from r1zero.config import Recipe, load
-    from r1zero.evaluate.run import run
+    from r1zero.evaluation.run import run
 
     report, answers = run(load(Recipe, what, overrides or []), what)
     for name, value in report.metrics.items():

@@ -28,7 +28,7 @@ def command(
     from r1zero.base.log import Progress
     from r1zero.config import Rewards, Source
     from r1zero.data.read import sources
-    from r1zero.evaluate.grade import grade, report, to_items
+    from r1zero.evaluation.grade import grade, report, to_items
     from r1zero.grading.pool import ScorerPool
     from r1zero.rewards.catalog import verifier as look_up
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from r1zero.base import seeds
 from r1zero.base.log import log
 from r1zero.engine.base import RolloutEngine
-from r1zero.evaluate.evaluator import Evaluator
+from r1zero.evaluation.evaluator import Evaluator
 from r1zero.grading import rollouts
 from r1zero.grading.scorer import Scorer
 from r1zero.run.session import Session

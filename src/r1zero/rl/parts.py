@@ -21,7 +21,7 @@ from r1zero.base.log import log
 from r1zero.data.problems import Rejected
 from r1zero.engine.open import open_engine
 from r1zero.engine.policy import Policy, load_policy, longest, longest_prompt
-from r1zero.evaluate.evaluator import Evaluator, evaluator_of
+from r1zero.evaluation.evaluator import Evaluator, evaluator_of
 from r1zero.grading.combine import Verifiers
 from r1zero.grading.scorer import Scorer
 from r1zero.models.flops import ModelFlops, model_flops

@@ -11,7 +11,7 @@ from r1zero.base.log import log
 from r1zero.config import Recipe
 from r1zero.engine.open import open_engine
 from r1zero.engine.policy import load_policy
-from r1zero.evaluate.evaluator import Report, evaluator_of
+from r1zero.evaluation.evaluator import Report, evaluator_of
 from r1zero.grading import rollouts
 from r1zero.grading.combine import Verifiers
 from r1zero.grading.open import open_scorer
