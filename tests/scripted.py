@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,6 +17,7 @@ from r1zero.rl.parts import rl_parts
 from r1zero.run.folder import RunFolder
 from r1zero.run.interrupt import Stop
 from r1zero.run.session import Session
+from r1zero.trainer.base import Trainer
 from r1zero.types import Completion, Prompt, Sampling
 
 from .fakes import ScriptedEngine
@@ -40,14 +43,20 @@ class Truthful(ScriptedEngine):
         return self.texts
 
 
-def run(folder: Path, *overrides: str, engine: type[Truthful] = Truthful) -> list[dict[str, float]]:
-    """The metrics of a run of two steps."""
+def run(
+    folder: Path,
+    *overrides: str,
+    engine: type[Truthful] = Truthful,
+    trainer: Callable[[Trainer[Any]], Trainer[Any]] = lambda local: local,
+) -> list[dict[str, float]]:
+    """The metrics of a run of two steps, by what `trainer` makes of the one of this process."""
     recipe = load(Recipe, write_recipe(folder), ["run.steps=2", *overrides])
     run_folder = RunFolder.create(folder / "run", resume=False)
     chosen = device.select("cpu", "fp32", threads=1, deterministic=True)
     with Stop() as stop, ScorerPool.of(recipe.rewards) as pool:
         parts = rl_parts(recipe, chosen, pool, run_folder.quarantine_rows)
         object.__setattr__(parts.rollouts, "engine", engine(parts.trainer.tokenizer, ANSWERS))
+        parts = replace(parts, trainer=trainer(parts.trainer))
         with Session(recipe, run_folder, chosen, parts, stop, parts.stream.fingerprints) as session:
             train(parts, session)
     return metrics(folder / "run")

@@ -9,21 +9,8 @@ from pathlib import Path
 
 import pytest
 
-SRC = Path(__file__).parent.parent / "src" / "r1zero"
-LAYERS = [
-    {"types", "base"},
-    {"config"},
-    {"data", "rewards", "algorithms", "models"},
-    {"run"},
-    {"engine", "trainer", "sync", "cluster"},
-    {"grading", "report"},
-    {"evaluation"},
-    {"rl"},
-    {"tuning"},
-    {"curate"},
-    {"api"},
-    {"cli", "__init__"},
-]
+from .floors import LAYERS, PICTURE, SRC, picture
+
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 HOMES = {  # third party -> the only files that may import it
     "vllm": {"engine/vllm.py"},
@@ -124,3 +111,12 @@ def test_files_and_functions_stay_short(path: Path) -> None:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             assert (node.end_lineno or 0) - node.lineno < 60, node.name
+
+
+def test_the_picture_shows_the_floors() -> None:
+    assert PICTURE.read_text(encoding="utf-8") == picture(), "run: python -m tests.floors"
+
+
+def test_every_folder_is_on_a_floor() -> None:
+    there = {path.stem for path in SRC.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert there <= RANK.keys(), f"put {sorted(there - RANK.keys())} on a floor in tests/floors.py"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from r1zero.base import device
 from r1zero.base.errors import UsageError
@@ -16,11 +18,14 @@ from r1zero.data.held_out import without_held_out
 from r1zero.grading.pool import ScorerPool
 from r1zero.rl.parts import rl_parts
 from r1zero.run.folder import RunFolder
+from r1zero.trainer.base import Trainer
 from r1zero.types import Problem, Prompt
 
 from .. import float64
 from ..recipes import SUMS, events, r1zero, write_recipe
 from ..scripted import run, weights
+
+MEASURED = re.compile("seconds|second|memory|gflops|gemm")  # what differs from run to run
 
 
 def held_out(count: int, settings: str) -> str:
@@ -52,6 +57,25 @@ def test_minibatches_and_epochs_use_old_log_probabilities(tmp_path: Path) -> Non
     once = run(tmp_path / "once")
     assert "seconds/old_logprobs" not in once[0]
     assert once[0]["clip_ratio/low"] == once[0]["clip_ratio/high"] == 0
+
+
+class Elsewhere:
+    """Hands every call of the interface to a trainer, and has nothing else: what one in other processes would be."""
+
+    def __init__(self, real: Trainer[Any]) -> None:
+        for name in (name for name in vars(Trainer) if not name.startswith("_")):
+            setattr(self, name, getattr(real, name))
+
+
+def test_the_loop_knows_a_trainer_by_its_interface_alone(tmp_path: Path) -> None:
+    records = []
+    for name, make in (("a", lambda local: local), ("b", Elsewhere)):
+        (tmp_path / name).mkdir()
+        ran = run(tmp_path / name, "trainer.ema=0.9", "trainer.minibatches=2", trainer=make)
+        records.append([{key: value for key, value in record.items() if not MEASURED.search(key)} for record in ran])
+    assert records[0] == records[1]
+    left, right = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert all(torch.equal(left[name], right[name]) for name in left)
 
 
 def test_no_reference_without_kl(tmp_path: Path) -> None:

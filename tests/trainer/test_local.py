@@ -20,6 +20,7 @@ from r1zero.trainer.local import LocalTrainer
 from r1zero.types import Batch, Sample, TokenLogprobs, TokenLoss
 
 from ..conftest import ByteTokenizer, random_samples, small_model
+from .contract import check_trainer
 
 SAMPLES = random_samples([(6, [5, 3, 8, 2]), (3, [4, 4]), (9, [7, 1])], masked=True)
 GRPO = build(Algorithm(name="grpo", group_size=4, entropy=0.01)).loss
@@ -46,6 +47,11 @@ def gradient(trainer: LocalTrainer, packs: list[Batch], loss: Any = GRPO) -> dic
 def worst(left: dict[str, Tensor], right: dict[str, Tensor]) -> float:
     assert left.keys() == right.keys()
     return max(float((left[name] - right[name]).abs().max()) for name in left)
+
+
+@pytest.mark.parametrize("settings", [{}, {"ema": 0.9}, {"optimizer": "sgd"}])
+def test_the_trainer_contract(tmp_path: Path, settings: dict[str, Any]) -> None:
+    check_trainer(lambda model: trainer_of(model, **settings), tmp_path)
 
 
 def test_packs_without_advantages_have_no_gradient(model: Any) -> None:

@@ -1,4 +1,4 @@
-"""Algorithms are values made of pure functions. A file here with a table `ALGORITHMS` is all that adding one takes."""
+"""Algorithms: values made of pure functions, one small file each, found by its table `ALGORITHMS`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From prompts to completions."""
+"""From prompts to completions: the interface, how a recipe samples, and the native engine."""

@@ -1,1 +1,1 @@
-"""Reinforcement learning: the loop, its parts, and what it remembers."""
+"""Reinforcement learning: the loop, its stages from prompts to new weights, and what it remembers."""

@@ -1,1 +1,1 @@
-"""Checkpoints that are complete or absent, and the run folder they live in."""
+"""What every program shares: session, run folder, checkpoints, metrics and their sinks, a clean stop."""

@@ -1,1 +1,1 @@
-"""From packs to new weights."""
+"""From packs to new weights: the interface, and the trainer of one process."""
