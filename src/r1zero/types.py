@@ -44,7 +44,7 @@ class Problem:
     source: str
     line: int = 0
     file: str = ""
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def text(self) -> str:
@@ -109,7 +109,7 @@ class Score:
     """
 
     value: float
-    parts: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, float] = field(default_factory=dict[str, float])
     verdict: Verdict = "graded"
     detail: str = ""
 

@@ -36,7 +36,7 @@ def measure(
     ) -> list[np.ndarray]:
         with watch.clock(phase):
             packs = pack(asked, tokens_per_pack=settings.tokens_per_pack)
-            said = []
+            said: list[Tensor] = []
             for batch in packs:
                 watch.check()
                 said.append(says(batch))

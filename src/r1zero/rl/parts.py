@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -35,7 +35,7 @@ from r1zero.sync.shared import SharedWeights, WeightChannel
 from r1zero.trainer.base import Trainer
 from r1zero.trainer.local import LocalTrainer
 from r1zero.trainer.reference import Reference
-from r1zero.types import Batch, TokenLogprobs, TokenValues
+from r1zero.types import Batch, Prompt, TokenLogprobs, TokenValues
 
 _CRITIC = "critic"  # folder of a checkpoint
 
@@ -62,7 +62,7 @@ class RLParts:
         self.rollouts.engine.load_weights(*self.channel.receive())
 
     @contextmanager
-    def evaluated(self, version: int) -> Iterator[None]:
+    def evaluated(self, version: int) -> Generator[None, None, None]:
         """Inside, the engine samples from the weights that the recipe wants evaluated."""
         if self.recipe.evaluation is None or not self.recipe.evaluation.ema:
             yield
@@ -106,7 +106,7 @@ def rl_parts(
     if recipe.evaluation is not None:
         evaluator, unused = evaluator_of(recipe, policy, pool)
         quarantine(unused)
-    held_out = evaluator.prompts if evaluator else []
+    held_out: Sequence[Prompt] = evaluator.prompts if evaluator else ()
     stream, unused = prompt_stream(recipe, read, held_out, policy, verifiers, pool)
     quarantine(unused)
     paths = ", ".join(source.path for source in recipe.data.mixed())

@@ -184,7 +184,7 @@ def kl_penalties(measured: Measured, settings: config.Algorithm) -> PerSample:
     assert measured.old_logprobs is not None and measured.reference_logprobs is not None and settings.kl is not None
     estimate, coefficient = ESTIMATORS[settings.kl_estimator], settings.kl
     return [
-        coefficient * estimate(*(torch.from_numpy(part.astype(np.float64)) for part in both)).numpy()
+        coefficient * estimate(*(torch.as_tensor(part.astype(np.float64)) for part in both)).numpy()
         for both in zip(measured.old_logprobs, measured.reference_logprobs, strict=True)
     ]
 

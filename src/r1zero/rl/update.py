@@ -50,7 +50,7 @@ def update(
     begun = False
     for packs in filter(None, minibatches):
         learning = [batch for batch in packs if learns_from(batch)]
-        shares = []
+        shares: list[dict[str, float]] = []
         for batch in [*learning, *(batch for batch in packs if batch not in learning)]:
             if not begun:
                 before(False)
