@@ -19,25 +19,12 @@ from r1zero.data.packing import pack
 from r1zero.types import Sample, TokenLogprobs
 
 from ..conftest import random_samples
+from ..one_process import Accelerator
 
 trl = pytest.importorskip("trl")
 
 LONGEST = 9
 LENGTHS = [3, 6, 2, 9]
-
-
-class Accelerator:
-    """A world of one process."""
-
-    num_processes, sync_gradients = 1, True
-
-    def reduce(self, values: Tensor, reduction: str) -> Tensor:
-        return values
-
-    def gather(self, values: Tensor) -> Tensor:
-        return values
-
-    gather_for_metrics = gather
 
 
 class Metrics(dict[str, list[float]]):

@@ -18,31 +18,13 @@ from r1zero.grading.combine import Verifiers, in_group
 from r1zero.rl import samples
 from r1zero.rl.samples import Measured
 from r1zero.rl.update import update
-from r1zero.types import Completion, Group, Rollout, Score, Verdict
+from r1zero.types import Completion, Group, Score, Verdict
 
-from ..conftest import prompt_of, random_samples, small_model
+from ..conftest import random_samples, small_model
+from ..groups import ASKED, group_of, rollout
 from ..recipes import write_recipe
 from ..scripted import Truthful, run, weights
 from ..trainer.test_local import trainer_of
-
-ASKED = prompt_of([3, 4, 5])
-
-
-def rollout(
-    reward: float, verdict: Verdict = "graded", length: int = 4, finish: Any = "stop", **parts: float
-) -> Rollout:
-    completion = Completion(
-        token_ids=np.arange(length, dtype=np.int32),
-        logprobs=np.zeros(length, dtype=np.float32),
-        finish_reason=finish,
-        versions=((0, length),),
-    )
-    score = Score(value=reward, verdict=verdict, parts=parts)
-    return Rollout(prompt=ASKED, completion=completion, text="", score=score)
-
-
-def group_of(*rollouts: Rollout) -> Group:
-    return Group(prompt=ASKED, rollouts=rollouts)
 
 
 def settings(name: str = "grpo", **changes: Any) -> Algorithm:

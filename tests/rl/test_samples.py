@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,26 +11,10 @@ from r1zero.algorithms import build
 from r1zero.config import Algorithm, Recipe, Rewards, load
 from r1zero.rl import samples
 from r1zero.rl.samples import Measured
-from r1zero.types import Completion, Credit, Experience, Group, Rollout, Score
+from r1zero.types import Credit, Experience
 
-from ..conftest import prompt_of
+from ..groups import group_of, rollout
 from ..recipes import write_recipe
-
-ASKED = prompt_of([3, 4, 5])
-
-
-def rollout(length: int, reward: float, finish: Literal["stop", "length"] = "stop", versions: Any = None) -> Rollout:
-    completion = Completion(
-        token_ids=np.arange(length, dtype=np.int32),
-        logprobs=np.linspace(-1, 0, length, dtype=np.float32),
-        finish_reason=finish,
-        versions=versions or ((0, length),),
-    )
-    return Rollout(prompt=ASKED, completion=completion, text="", score=Score(value=reward))
-
-
-def group_of(*rollouts: Rollout) -> Group:
-    return Group(prompt=ASKED, rollouts=rollouts)
 
 
 def rewards(**changes: Any) -> Rewards:
@@ -46,7 +30,9 @@ def rewards(**changes: Any) -> Rewards:
     ],
 )
 def test_truncated_responses(policy: Any, expected: list[float], learned: list[int]) -> None:
-    group = group_of(rollout(4, 1.0), rollout(8, 1.0, "length"), rollout(8, -0.5, "length"))
+    group = group_of(
+        rollout(1.0, length=4), rollout(1.0, length=8, finish="length"), rollout(-0.5, length=8, finish="length")
+    )
     settings = rewards(truncated=policy, truncated_penalty=0.5)
     assert [samples.outcome(one, settings, 8) for one in group.rollouts] == expected
     drafts = samples.drafts([group], settings)
@@ -56,14 +42,17 @@ def test_truncated_responses(policy: Any, expected: list[float], learned: list[i
 def test_soft_overlong_punishment() -> None:
     """DAPO, equation 13, with 16 tokens allowed of which the last 4 are the cushion."""
     settings = rewards(truncated="penalise", overlong_tokens=4)
-    found = [samples.outcome(rollout(length, 1.0), settings, 16) for length in (1, 12, 13, 14, 15, 16)]
+    found = [samples.outcome(rollout(1.0, length=length), settings, 16) for length in (1, 12, 13, 14, 15, 16)]
     assert found == [1.0, 1.0, 0.75, 0.5, 0.25, 0.0]
-    assert samples.outcome(rollout(16, 1.0, "length"), settings, 16) == 0.0
+    assert samples.outcome(rollout(1.0, length=16, finish="length"), settings, 16) == 0.0
 
 
 def test_an_experience_has_learned_tokens_only(tmp_path: Any) -> None:
     recipe = load(Recipe, write_recipe(tmp_path), ["rewards.truncated=mask", "rollout.max_new_tokens=8"])
-    groups = [group_of(rollout(2, 1.0), rollout(8, 0.3, "length")), group_of(rollout(3, 0.0))]
+    groups = [
+        group_of(rollout(1.0, length=2), rollout(0.3, length=8, finish="length")),
+        group_of(rollout(0.0, length=3)),
+    ]
     settings = Algorithm(name="ppo", group_size=2, kl=0.5, kl_in="reward", kl_estimator="k1")
     drafts = samples.drafts(groups, recipe.rewards)
     measured = Measured(
@@ -92,8 +81,10 @@ def test_an_experience_has_learned_tokens_only(tmp_path: Any) -> None:
 
 
 def test_what_is_counted() -> None:
-    lagging = rollout(4, 1.0, versions=((2, 1), (4, 3)))
-    group = group_of(lagging, rollout(8, 1.0, "length", versions=((4, 8),)), rollout(7, 0.0, versions=((4, 7),)))
+    lagging = rollout(1.0, length=4, versions=((2, 1), (4, 3)))
+    group = group_of(
+        lagging, rollout(1.0, length=8, finish="length", versions=((4, 8),)), rollout(0.0, length=7, versions=((4, 7),))
+    )
     earned = Experience(groups=np.zeros(3), rewards=np.array([1.0, 0.0, 0.5]), lengths=np.array([4, 8, 7]))
     credit = Credit(advantages=np.zeros(19))
     counted = samples.metrics([group], earned, credit, rewards(truncated="zero"), 8, version=4)
@@ -109,7 +100,7 @@ def test_explained_variance() -> None:
             groups=np.zeros(1), rewards=np.ones(1), lengths=np.array([3]), values=np.array(values, dtype=np.float64)
         )
         credit = Credit(advantages=np.zeros(3), returns=np.array([0.0, 1.0, 2.0]))
-        found = samples.metrics([group_of(rollout(3, 1.0))], earned, credit, rewards(), 8, version=0)
+        found = samples.metrics([group_of(rollout(1.0, length=3))], earned, credit, rewards(), 8, version=0)
         return found["critic/explained_variance"]
 
     assert of([0.0, 1.0, 2.0]) == 1 and of([0.5, 0.5, 0.5]) == 0 and of([2.0, 1.0, 0.0]) == -3
@@ -119,7 +110,7 @@ def test_explained_variance() -> None:
 def test_a_step_without_groups_or_without_tokens(tmp_path: Any, name: str) -> None:
     recipe = load(Recipe, write_recipe(tmp_path), ["rewards.truncated=mask"])
     algorithm = build(Algorithm(name=name, group_size=2, kl=0.1, kl_in="reward"))
-    for groups in ([], [group_of(rollout(8, 0.3, "length"), rollout(8, 0.0, "length"))]):
+    for groups in ([], [group_of(rollout(0.3, length=8, finish="length"), rollout(0.0, length=8, finish="length"))]):
         drafts = samples.drafts(groups, recipe.rewards)
         nothing = [np.zeros(0, np.float32) for _ in drafts]
         measured = Measured(old_logprobs=nothing, reference_logprobs=nothing, values=nothing)

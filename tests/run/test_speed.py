@@ -8,27 +8,15 @@ import pytest
 from r1zero.data.packing import pack
 from r1zero.models.flops import ModelFlops, Work
 from r1zero.run import speed
-from r1zero.types import Completion, Group, Rollout, Sample, Score
-from tests.conftest import prompt_of
+from r1zero.types import Group, Sample
+
+from ..conftest import prompt_of
+from ..groups import group_of, rollout
 
 
-def group_of(prompt: int, responses: list[int]) -> Group:
-    asked = prompt_of(list(range(3, 3 + prompt)))
-    rollouts = tuple(
-        Rollout(
-            prompt=asked,
-            completion=Completion(
-                token_ids=np.arange(length, dtype=np.int32),
-                logprobs=np.zeros(length, dtype=np.float32),
-                finish_reason="stop",
-                versions=((0, length),),
-            ),
-            text="",
-            score=Score(value=1.0),
-        )
-        for length in responses
-    )
-    return Group(prompt=asked, rollouts=rollouts)
+def asked(prompt: int, responses: list[int]) -> Group:
+    prompt_ = prompt_of(list(range(3, 3 + prompt)))
+    return group_of(*(rollout(length=length, prompt=prompt_) for length in responses))
 
 
 def sample_of(prompt: int, response: int) -> Sample:
@@ -43,7 +31,7 @@ def sample_of(prompt: int, response: int) -> Sample:
 
 def test_sampling_needs_every_token_but_a_rows_last() -> None:
     # prompt of 4: 10 pairs, 1 prediction; rows feed 2 and 0 more tokens, the first two see 5 and 6 keys
-    assert speed.sampled([group_of(4, [3, 1])]) == Work(tokens=6, predicted=3, pairs=10 + 5 + 6)
+    assert speed.sampled([asked(4, [3, 1])]) == Work(tokens=6, predicted=3, pairs=10 + 5 + 6)
 
 
 def test_training_needs_a_repeated_prompt_once() -> None:
@@ -56,7 +44,7 @@ def test_training_needs_a_repeated_prompt_once() -> None:
 
 def test_rates() -> None:
     flops = ModelFlops(per_token=1e9, per_predicted=0, per_pair=0)
-    rollout = speed.rollout_metrics(flops, [group_of(4, [3, 1])], seconds=2.0, gemm_gflops=30.0)
+    rollout = speed.rollout_metrics(flops, [asked(4, [3, 1])], seconds=2.0, gemm_gflops=30.0)
     assert rollout == {"tokens_per_second/rollout": 2.0, "gflops/rollout": 3.0, "gemm_share/rollout": 0.1}
     packs = pack([sample_of(4, 3), sample_of(4, 2)], tokens_per_pack=7)
     update = speed.update_metrics(flops, [packs], lambda _: True, epochs=2, seconds=6.0, gemm_gflops=90.0)

@@ -16,11 +16,10 @@ from r1zero.models.divergence import between
 from r1zero.tuning.objectives import build
 from r1zero.types import Batch, Sample, TokenLogprobs, TokenValues
 
+from ..one_process import Accelerator
 from .test_losses import packed, pair_rows, preferences, values_and_gradient
 
 trl = pytest.importorskip("trl")
-
-ONE_PROCESS = SimpleNamespace(device="cpu", gather=lambda values: values, gather_for_metrics=lambda values: values)
 
 
 class Model(torch.nn.Module):
@@ -51,7 +50,7 @@ def trl_dpo(batch: Batch, logprobs: Tensor, **settings: Any) -> Tensor:
     own = SimpleNamespace(
         model=Model(),
         ref_model=lambda **_: output(references),
-        accelerator=ONE_PROCESS,
+        accelerator=Accelerator(),
         args=SimpleNamespace(gradient_checkpointing_kwargs=None),
         aux_loss_enabled=False,
         f_divergence_type="reverse_kl",
@@ -113,7 +112,7 @@ def test_bradley_terry_equals_trl(margins: list[float] | None) -> None:
     own = SimpleNamespace(
         model=SimpleNamespace(training=True),
         args=SimpleNamespace(center_rewards_coefficient=None),
-        accelerator=ONE_PROCESS,
+        accelerator=Accelerator(),
         _metrics={"train": defaultdict(list)},
         _total_train_tokens=0,
         _tp_size=1,
