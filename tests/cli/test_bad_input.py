@@ -200,8 +200,8 @@ def test_a_hostile_answer_is_a_timeout_and_the_run_continues(tmp_path: Path) -> 
         engine = ScriptedEngine(
             parts.trainer.tokenizer, ["\\boxed{9^{9^{9^{9}}}}", "\\boxed{66}", "\\boxed{1}", "no box"]
         )
-        object.__setattr__(parts, "engine", engine)
-        with Session(recipe, folder, chosen, parts, stop, parts.fingerprints) as session:
+        object.__setattr__(parts.rollouts, "engine", engine)
+        with Session(recipe, folder, chosen, parts, stop, parts.stream.fingerprints) as session:
             train(parts, session)
     steps = metrics(tmp_path / "run")
     assert [record["verdict/timeout"] for record in steps] == [1, 1]

@@ -10,7 +10,7 @@ import pytest
 
 from r1zero.base.errors import UsageError
 from r1zero.config import Data
-from r1zero.config.schema import Example
+from r1zero.config.data import Example
 from r1zero.data.chat.templates import load_template
 from r1zero.data.prompts import renderer, to_prompts
 from r1zero.types import Message, Problem

@@ -11,7 +11,7 @@ import pytest
 
 from r1zero.base.errors import UsageError
 from r1zero.config import Source
-from r1zero.config.schema import Columns
+from r1zero.config.data import Columns
 from r1zero.data.problems import to_problems
 from r1zero.data.read import sources
 from r1zero.types import Message

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from r1zero.config.data import Source, TrainingSource
 from r1zero.config.rewards import named_twice
-from r1zero.config.schema import Source, TrainingSource
 from r1zero.config.section import Conflicts, FilledLocation, Location, Section
 
 

@@ -15,7 +15,9 @@ from r1zero.base.errors import UsageError, suggest
 from r1zero.config import overrides as overrides_
 from r1zero.config.curation import CurateRecipe
 from r1zero.config.prepare import PrepareRecipe
-from r1zero.config.schema import SYNONYMS, PretrainRecipe, Recipe
+from r1zero.config.pretrain import PretrainRecipe
+from r1zero.config.rl import Recipe
+from r1zero.config.synonyms import SYNONYMS
 from r1zero.config.tree import Key, Origins, Tree, dotted, merge, parse, unusable
 from r1zero.config.tuning import TuningRecipe
 

@@ -10,7 +10,8 @@ from pydantic.fields import FieldInfo
 
 from r1zero.config.curation import CurateRecipe
 from r1zero.config.prepare import PrepareRecipe
-from r1zero.config.schema import PretrainRecipe, Recipe
+from r1zero.config.pretrain import PretrainRecipe
+from r1zero.config.rl import Recipe
 from r1zero.config.tuning import TuningRecipe
 
 _HEADER = "| key | type | default | meaning |\n|---|---|---|---|"
@@ -92,7 +93,7 @@ def _meaning(field: FieldInfo) -> str:
 def _type(field: FieldInfo) -> str:
     annotation = _without_bounds(field.annotation)
     text = annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
-    for noise in ("typing.", "r1zero.config.schema.", "r1zero.config.rewards.", "r1zero.config.model."):
+    for noise in ("typing.", "r1zero.config.data.", "r1zero.config.rewards.", "r1zero.config.model."):
         text = text.replace(noise, "")
     if text.startswith("Literal["):
         return " \\| ".join(f"`{choice}`" for choice in get_args(annotation))

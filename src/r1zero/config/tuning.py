@@ -6,10 +6,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from r1zero.config.data import Selection, Source
 from r1zero.config.model import Model
 from r1zero.config.objective import Objective
 from r1zero.config.optimization import PretrainTrainer
-from r1zero.config.schema import Logging, Rollout, Run, Source
+from r1zero.config.rollout import Rollout
+from r1zero.config.run import Logging, Run
 from r1zero.config.section import Conflicts, FilledLocation, Location, Section
 
 
@@ -27,27 +29,19 @@ class TuningModel(Model):
     """Positions the model is for after training, in place of what its config says."""
 
 
-class Rows(Section):
+class Rows(Selection):
     path: FilledLocation
-    """A file (.jsonl .json .csv .parquet .arrow .txt), a folder of them, a Hugging Face dataset id, `r1zero:TASK`; with
-    layout prepared, the output_prefix of `r1zero prepare`, or the table it wrote."""
+    """As of problems (docs/data.md); with layout prepared, the output_prefix of `r1zero prepare`, or the table it
+    wrote."""
     layout: Literal["alpaca", "sharegpt", "openai", "steps", "text", "prepared"]
     """What a row looks like (docs/data.md): question and answer, turns of a chat, judged steps, plain text, tokens."""
     columns: dict[str, Any] = Field(default={})
     """Where a row's parts are, as map_keys of `r1zero prepare`: {prompt, query, response, history, system, chosen,
     rejected} of alpaca, {messages, system, chosen, rejected, role_tag, ...} of sharegpt and openai, {prompt, steps,
     labels}, {text}, and {margin} of pairs; "" switches one off."""
-    split: str = "train"
-    """Split of a Hugging Face dataset, of a folder, or of an `r1zero:` task; a single file is read whole."""
-    subset: str = ""
-    """Configuration of a Hugging Face dataset, or of a local copy of one, that has several."""
-    options: dict[str, int | float | str | bool] = Field(default={})
-    """Arguments of a generated task."""
-    limit: int = Field(default=0, ge=0)
-    """Use the first so many rows; 0 uses all."""
 
     def source(self) -> Source:
-        return Source(path=self.path, split=self.split, subset=self.subset, options=self.options, limit=self.limit)
+        return Source(**{name: getattr(self, name) for name in Selection.model_fields})
 
 
 class TuningData(Rows):

@@ -20,7 +20,7 @@ import yaml
 from r1zero.base.files import sha256
 from r1zero.config import CurateRecipe, TrainingSource
 from r1zero.config.curation import Decontaminate, Difficulty
-from r1zero.config.schema import Section
+from r1zero.config.section import Section
 from r1zero.data.curation.difficulty import BUCKET
 from r1zero.data.curation.removal import Outcome, Removal
 from r1zero.data.problems import Rejected

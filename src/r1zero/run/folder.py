@@ -28,7 +28,7 @@ from r1zero.base.errors import UsageError
 from r1zero.base.files import write_text
 from r1zero.base.log import log
 from r1zero.config import dump
-from r1zero.config.schema import Section
+from r1zero.config.section import Section
 from r1zero.data.problems import Rejected
 from r1zero.run import store
 from r1zero.run.lock import Lock

@@ -1,0 +1,37 @@
+"""What users of other systems call our keys."""
+
+from __future__ import annotations
+
+SYNONYMS = {  # what users of TRL, verl, OpenRLHF and MindSpeed-RL call our keys: for the hint in an error
+    "learning_rate": "lr",
+    "num_generations": "group_size",
+    "n_samples_per_prompt": "group_size",
+    "beta": "kl",
+    "init_kl_coef": "kl",
+    "kl_loss_coef": "kl",
+    "kl_penalty": "kl_estimator",
+    "clip_ratio": "clip_low",
+    "epsilon": "clip_low",
+    "epsilon_high": "clip_high",
+    "cliprange_value": "value_clip",
+    "lam": "gae_lambda",
+    "kl_ctrl_type": "kl_target",
+    "loss_agg_mode": "loss_mean",
+    "overlong_buffer_len": "overlong_tokens",
+    "entropy_coeff": "entropy",
+    "max_completion_length": "max_new_tokens",
+    "max_tokens": "max_new_tokens",
+    "max_prompt_length": "max_prompt_tokens",
+    "prompt_type": "template",
+    "prompt_type_path": "templates_file",
+    "global_batch_size": "prompts_per_step",
+    "train_batch_size": "prompts_per_step",
+    "lr_decay_style": "schedule",
+    "max_grad_norm": "clip_grad",
+    "train_iters": "steps",
+    "max_steps": "steps",
+    "save_interval": "save_every",
+    "save_steps": "save_every",
+    "model_name_or_path": "path",
+    "n": "samples",
+}
