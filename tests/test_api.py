@@ -81,3 +81,14 @@ def test_train_goes_on_where_it_was(tmp_path: Path) -> None:
     r1zero.train(r1zero.load_recipe("demo_tiny", *changes))
     command("train", "demo_tiny", *changes, "run.steps=2", "--resume")
     assert [record["step"] for record in r1zero.read_metrics(tmp_path / "run")] == [1, 2]
+
+
+def test_arguments_of_the_wrong_kind_are_named(tmp_path: Path) -> None:
+    with pytest.raises(r1zero.UsageError, match="needs a recipe, not 'demo_tiny'; write train"):
+        r1zero.train("demo_tiny")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(r1zero.UsageError, match="there is no such file; give a run's folder"):
+        r1zero.read_metrics(tmp_path)
+    with pytest.raises(r1zero.UsageError, match="gpu"):
+        r1zero.load_model("tiny", device="gpu")
+    with pytest.raises(r1zero.UsageError, match="unknown verifier; did you mean 'math'"):
+        r1zero.grade(["a"], ["1"], "maths")

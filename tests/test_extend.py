@@ -108,3 +108,9 @@ def test_a_package_that_is_broken_is_named(tmp_path: Path, installed: Path) -> N
 def test_unknown_names(tmp_path: Path, change: str, said: str) -> None:
     done = r1zero(tmp_path, "train", write_recipe(tmp_path), change)
     assert done.returncode == 2 and said in done.stderr
+
+
+def test_a_reader_that_fails_says_where(tmp_path: Path, installed: Path) -> None:
+    (tmp_path / "sums.pairs").write_text("What is 1 + 1?\n2\n\nno answer\n")
+    done = r1zero(installed, "train", write_recipe(tmp_path), f"data.path={tmp_path}/sums.pairs", "data.options={}")
+    assert done.returncode == 2 and "the reader of .pairs files failed after row 1: ValueError" in done.stderr

@@ -38,6 +38,8 @@ def train(recipe: Recipe | TuningRecipe, *, resume: bool = False) -> Path:
         from r1zero.rl.run import run
 
         return run(recipe, resume=resume)
+    if not isinstance(recipe, TuningRecipe):
+        raise UsageError(f"train: needs a recipe, not {recipe!r}; write train(load_recipe(...))")
     from r1zero.tuning.run import run as tune
 
     return tune(recipe, resume=resume)
@@ -70,7 +72,10 @@ def grade(
 
 def read_metrics(run: str | Path) -> list[dict[str, float]]:
     """Every complete record of a run's `metrics.jsonl`, oldest first."""
-    return metrics.read_metrics(Path(run) / "metrics.jsonl")
+    file = Path(run) / "metrics.jsonl"
+    if not file.is_file():
+        raise UsageError(f"{file}: there is no such file; give a run's folder")
+    return metrics.read_metrics(file)
 
 
 def load_model(path: str, *, device: str = "auto", dtype: str = "auto", kv_cache_gib: float = 2.0) -> Model:

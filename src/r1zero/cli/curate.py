@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
+
+from r1zero.cli.arguments import Overrides, RecipeName
 
 
 def command(
-    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that comes with r1zero.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Settings as section.key=value.")] = None,
+    recipe: RecipeName,
+    overrides: Overrides = None,
 ) -> None:
     """Clean, deduplicate, decontaminate and grade training data; says what was taken out and why."""
     from r1zero.base.log import log

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from r1zero.cli.arguments import Overrides
+
 if TYPE_CHECKING:
     from r1zero.config import Recipe
 
 
 def command(
-    overrides: Annotated[list[str] | None, typer.Argument(help="Settings as section.key=value.")] = None,
+    overrides: Overrides = None,
     tiny: Annotated[
         bool, typer.Option(help="The miniature: a base model of 0.8 M parameters learns to write its steps.")
     ] = False,

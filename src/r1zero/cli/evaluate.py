@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
+from r1zero.cli.arguments import Overrides
+
 
 def command(
     what: Annotated[str, typer.Argument(help="A run folder (its newest intact checkpoint) or a recipe (its model).")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Settings as section.key=value.")] = None,
+    overrides: Overrides = None,
 ) -> None:
     """Grade a model on a recipe's evaluation set; prints the numbers and keeps every answer."""
     from r1zero.base.log import log

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from r1zero.cli.arguments import Overrides, RecipeName, Resume
 
 
 def command(
-    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a recipe that comes with r1zero.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Settings as section.key=value.")] = None,
-    resume: Annotated[
-        bool, typer.Option(help="Continue the run in run.dir from its newest intact checkpoint.")
-    ] = False,
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    resume: Resume = False,
 ) -> None:
     """Train by reinforcement learning, or on rows if the recipe has an objective."""
     from r1zero.config import Recipe, load_training

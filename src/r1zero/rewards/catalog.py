@@ -122,7 +122,7 @@ def verifier(name: str, key: str = "rewards.verifier_function") -> Entry:
         raise UsageError(f"{key} = '{name}': no such file")
     own = _load(file) if file else _install(bare)
     if bare not in VERIFIERS or (file and bare not in own):
-        raise UsageError(f"{key} = '{name}': unknown verifier{suggest(bare, own if file else VERIFIERS)}")
+        raise UsageError(f"{key} = '{name}': unknown verifier{suggest(bare, own if file else known_names())}")
     entry = VERIFIERS[bare]
     known = list(inspect.signature(entry.verify).parameters)[2:]
     for option in options:
@@ -130,6 +130,11 @@ def verifier(name: str, key: str = "rewards.verifier_function") -> Entry:
             hint = suggest(option, known) if known else "; it takes none"
             raise UsageError(f"{key} = '{name}': unknown argument '{option}'{hint}")
     return replace(entry, verify=partial(entry.verify, **options)) if options else entry
+
+
+def known_names() -> list[str]:
+    """Verifiers of r1zero and of installed packages."""
+    return [*VERIFIERS, *registry.declared("verifiers")]
 
 
 def file_of(name: str) -> str:

@@ -279,7 +279,19 @@ _OWN: dict[str, Callable[[Path], Iterator[Chunk]]] = {
 
 def _of_columns(read: Callable[[Path], Iterable[Mapping[str, Any]]]) -> Callable[[Path], Iterator[Chunk]]:
     """A reader of an installed package gives the columns of one row after another."""
-    return lambda file: in_chunks(str(file), (Row(index, columns) for index, columns in enumerate(read(file), start=1)))
+
+    def rows_of(file: Path) -> Iterator[Row]:
+        index = 0
+        try:
+            for index, columns in enumerate(read(file), start=1):
+                yield Row(index, columns)
+        except Exception as error:
+            raise UsageError(
+                f"path = '{file}': the reader of {file.suffix} files failed after row {index}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    return lambda file: in_chunks(str(file), rows_of(file))
 
 
 _INSTALLED = registry.with_installed("readers", {})
