@@ -132,14 +132,14 @@ class Supervisor:
 
     def run(self) -> None:
         try:
-            self._nursery = ForkServer(
+            self._server = ForkServer(
                 self._memory_mib, self._place, self._size
             )  # a container ends with the thread that made it
             try:
                 while not self._abandoned and (self._open or self._busy()):
                     self._turn()
             finally:
-                self._nursery.close()
+                self._server.close()
         except Exception as error:  # a defect of the farm: nobody may wait for ever
             log.exception("the grading farm failed")
             with self._lock:
@@ -193,7 +193,7 @@ class Supervisor:
             try:
                 worker = self._free_worker()
             except OSError as error:
-                self._without_nursery(str(error))
+                self._without_server(str(error))
                 continue
             if worker is None or len(worker.jobs) > self._ahead():
                 return
@@ -279,7 +279,7 @@ class Supervisor:
         self._waiting.extendleft(sent.job for sent in reversed(behind))
 
     def _spawn(self) -> _Worker:
-        pid, connection = self._nursery.spawn()
+        pid, connection = self._server.spawn()
         connection.setblocking(False)
         worker = _Worker(pid, connection)
         self._workers.append(worker)
@@ -291,10 +291,10 @@ class Supervisor:
         self._forget(worker)
         self._workers.remove(worker)
         try:
-            status = self._nursery.end(worker.pid)
+            status = self._server.end(worker.pid)
         except OSError as error:
             status = -signal.SIGKILL
-            self._without_nursery(str(error))
+            self._without_server(str(error))
         if worker.jobs and worker.jobs[0].wanted:
             score = score or _explained(status, worker.jobs[0].job)
             if score is not None:
@@ -310,20 +310,20 @@ class Supervisor:
         self._selector.unregister(worker.socket)
         worker.socket.close()
 
-    def _without_nursery(self, reason: str) -> None:
+    def _without_server(self, reason: str) -> None:
         """The fork_server is gone: start anew, unless it could not start at all.
 
         Nobody may kill its workers by number now. They end when their sockets close, or by their alarm.
         """
-        started = self._nursery.started
-        self._nursery.close()
+        started = self._server.started
+        self._server.close()
         for worker in self._workers:
             self._forget(worker)
             self._reclaim(worker)
         self._workers.clear()
         if not started:
             self._fail_everything(reason)
-        self._nursery = ForkServer(self._memory_mib, self._place, self._size)
+        self._server = ForkServer(self._memory_mib, self._place, self._size)
 
     def _fail_everything(self, reason: str) -> None:
         with self._lock:
