@@ -28,8 +28,8 @@ def farm_of(pool: ScorerPool, name: str = "acc") -> tuple[psutil.Process, list[p
     supervisor, _ = pool._farms[pool._place(name)]
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if hasattr(supervisor, "_nursery"):  # its thread makes it
-            chain = [psutil.Process(supervisor._nursery.process.pid)]
+        if hasattr(supervisor, "_server"):  # its thread makes it
+            chain = [psutil.Process(supervisor._server.process.pid)]
             while chain and chain[0].name() == "bwrap":
                 chain = chain[0].children()
             if chain and "python" in chain[0].name():

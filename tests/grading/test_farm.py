@@ -78,15 +78,13 @@ def test_workers_killed_at_random_lose_and_duplicate_nothing(pool: ScorerPool) -
     assert not wrong
 
 
-def test_a_killed_nursery_is_replaced_and_leaves_no_process(pool: ScorerPool) -> None:
+def test_a_killed_fork_server_is_replaced_and_leaves_no_process(pool: ScorerPool) -> None:
     pool.submit(STUCK, _problem(4), "\\boxed{4}").result()
     fork_server, workers = farm_of(pool, STUCK)
     futures = [pool.submit(STUCK, _problem(number), f"\\boxed{{{number}}}") for number in range(2000)]
     fork_server.kill()
     assert all(future.result(timeout=60) == Score(value=1.0) for future in futures)
-    hostile = pool.submit(
-        STUCK, _problem(4), POWER_TOWER
-    )  # forces an `end` order, which the old fork_server cannot hear
+    hostile = pool.submit(STUCK, _problem(4), POWER_TOWER)  # forces an `end` order, which the old one cannot hear
     assert hostile.result(timeout=60).verdict == "timeout"
     assert farm_of(pool, STUCK)[0].pid != fork_server.pid
     assert not psutil.wait_procs(workers, timeout=10)[1]
