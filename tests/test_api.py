@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -26,7 +27,7 @@ def test_the_examples_run(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rewards, accuracy, texts, scores, error = done.stdout.strip().splitlines()
-    assert len(eval(rewards)) == 2 and 0 <= float(accuracy) <= 1  # noqa: S307: our own script's
+    assert len(json.loads(rewards)) == 2 and 0 <= float(accuracy) <= 1
     assert scores == "[(1.0, 'graded'), (0.0, 'graded')]" or scores == "[(1.0, 'graded'), (0.0, 'timeout')]"
     assert texts.startswith("[[") and "did you mean 'lr'" in error
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
+from r1zero.base.errors import UsageError
 from r1zero.engine.base import RolloutEngine
 from r1zero.types import Completion, Sampling
 
@@ -25,13 +27,17 @@ def everything(
     return dict(groups)
 
 
-def check_engine(make: Callable[[Any], RolloutEngine]) -> None:
-    """`make` builds an engine on a transformers model."""
+def check_engine(make: Callable[[Any], RolloutEngine], *, updates: bool = True) -> None:
+    """`make` builds an engine on a transformers model; without `updates` it has weights that stay."""
     model = small_model()
     engine = make(model)
     engine.wake()
     weights = [(name, parameter.detach()) for name, parameter in model.named_parameters()]
-    engine.load_weights(weights, version=7)
+    if updates:
+        engine.load_weights(weights, version=7)
+    else:
+        with pytest.raises(UsageError, match="weights cannot be updated"):
+            engine.load_weights(weights, version=7)
     groups = everything(engine)
     for completions in groups.values():
         assert len(completions) == SAMPLING.n
@@ -40,7 +46,7 @@ def check_engine(make: Callable[[Any], RolloutEngine]) -> None:
             assert ids.dtype == np.int32 and completion.logprobs.dtype == np.float32
             assert 1 <= len(ids) == len(completion.logprobs) <= SAMPLING.max_new_tokens
             assert (completion.logprobs <= 0).all()
-            assert completion.versions == ((7, len(ids)),)
+            assert completion.versions == ((7 if updates else 0, len(ids)),)
             stopped = int(ids[-1]) in SAMPLING.stop_token_ids
             assert completion.finish_reason == ("stop" if stopped else "length")
             assert stopped or len(ids) == SAMPLING.max_new_tokens
@@ -58,14 +64,21 @@ def check_engine(make: Callable[[Any], RolloutEngine]) -> None:
     next(iter(engine.generate(PROMPTS, SAMPLING)))  # abandoned half-way
     assert same(everything(engine)[2], groups[2]), "an abandoned call leaves nothing behind"
 
+    assert list(engine.generate([], SAMPLING)) == []
+    with pytest.raises(UsageError, match="the prompt has no tokens"):
+        list(engine.generate(random_prompts([3, 0]), SAMPLING))
+    if updates:
+        check_updates(engine, make)
+    engine.close()
+
+
+def check_updates(engine: RolloutEngine, make: Callable[[Any], RolloutEngine]) -> None:
     other = small_model(seed=1)
     engine.load_weights([(name, parameter.detach()) for name, parameter in other.named_parameters()], version=8)
     changed = everything(engine)
     expected = everything(make(other))
     assert all(changed[i][0].versions[0][0] == 8 for i in changed)
     assert all(same(changed[index], expected[index]) for index in changed), "loaded weights are the ones used"
-    assert list(engine.generate([], SAMPLING)) == []
-    engine.close()
 
 
 def same(left: tuple[Completion, ...], right: tuple[Completion, ...]) -> bool:

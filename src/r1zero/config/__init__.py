@@ -11,7 +11,7 @@ from r1zero.config.prepare import PrepareRecipe
 from r1zero.config.pretrain import Corpus, NewModel, PretrainRecipe
 from r1zero.config.rewards import Judge, ProcessReward, RewardModel, Rewards
 from r1zero.config.rl import Recipe
-from r1zero.config.rollout import Rollout
+from r1zero.config.rollout import Remote, Rollout
 from r1zero.config.run import Logging, Run
 from r1zero.config.tuning import Rows, TuningData, TuningRecipe
 
@@ -36,6 +36,7 @@ __all__ = [
     "ProcessReward",
     "Quantization",
     "Recipe",
+    "Remote",
     "RewardModel",
     "Rewards",
     "Rollout",

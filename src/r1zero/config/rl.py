@@ -51,6 +51,7 @@ class Recipe(Section):
         return [
             *self.data.conflicts(),
             *self.model.conflicts("model"),
+            *self.rollout.conflicts("rollout"),
             *self.trainer.conflicts("trainer"),
             *(self.critic.conflicts("critic") if self.critic else ()),
             *self._batch_conflicts(),

@@ -76,6 +76,7 @@ class TuningRecipe(Section):
 
     def conflicts(self) -> Conflicts:
         found: Conflicts = [*self.model.conflicts("model"), *self.trainer.conflicts("trainer")]
+        found += self.rollout.conflicts("rollout") if self.rollout else []
         if not self.run.steps and not self.run.epochs:
             found.append(("run.steps", "missing; give run.steps or run.epochs"))
         if self.trainer.tokens_per_pack < self.data.max_tokens:

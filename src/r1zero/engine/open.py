@@ -10,6 +10,7 @@ from r1zero.base import registry
 from r1zero.base.errors import UsageError, suggest
 from r1zero.engine.base import RolloutEngine
 from r1zero.engine.native import NativeEngine
+from r1zero.engine.remote import RemoteEngine
 
 
 def native(settings: config.Rollout, model: Any, tokenizer: Any) -> NativeEngine:
@@ -17,8 +18,13 @@ def native(settings: config.Rollout, model: Any, tokenizer: Any) -> NativeEngine
     return NativeEngine(model, tokenizer, kv_cache_gib=settings.kv_cache_gib, compiled=settings.compile)
 
 
+def remote(settings: config.Rollout, model: Any, tokenizer: Any) -> RemoteEngine:
+    """A server samples, whatever model is loaded here; both must have the same tokens."""
+    return RemoteEngine(settings.remote, len(tokenizer))
+
+
 ENGINES: dict[str, Callable[[config.Rollout, Any, Any], RolloutEngine]] = registry.with_installed(
-    "engines", {"native": native}
+    "engines", {"native": native, "remote": remote}
 )
 
 

@@ -20,8 +20,8 @@ from typing import Any, Literal, get_args
 from r1zero import config
 from r1zero.base.device import Device
 from r1zero.base.errors import UsageError
+from r1zero.base.http import connections
 from r1zero.grading.batched import BatchScorer
-from r1zero.grading.http import connections
 from r1zero.grading.scorer import Ask, Scorer
 from r1zero.rewards.catalog import verifier
 from r1zero.rewards.format import last_box

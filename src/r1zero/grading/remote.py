@@ -19,10 +19,10 @@ from typing import Any
 import urllib3
 
 from r1zero.base.errors import UsageError
+from r1zero.base.http import connections
 from r1zero.config import Rewards
 from r1zero.grading import wire
 from r1zero.grading.batches import Batches
-from r1zero.grading.http import connections
 from r1zero.rewards.catalog import verifier
 from r1zero.types import Problem, Score
 
@@ -39,7 +39,7 @@ def digest(item: Mapping[str, Any]) -> str:
 class RemoteScorer:
     """Scores over HTTP. What is submitted while `at_once` requests are under way travels in one.
 
-    A request that fails is sent again (`grading/http.py`), `attempts` times in all. Then its items are `error`.
+    A request that fails is sent again (`base/http.py`), `attempts` times in all. Then its items are `error`.
     """
 
     def __init__(
