@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +17,11 @@ from r1zero.config import Remote, Rollout
 from r1zero.engine.native import NativeEngine
 from r1zero.engine.open import open_engine
 from r1zero.engine.remote import RemoteEngine
+from r1zero.models.load import load_model
 from r1zero.types import Sampling
 
 from ..conftest import ByteTokenizer, prompt_of, random_prompts, small_model
+from ..recipes import r1zero
 from .completions_server import Served, completions_server
 from .contract import PROMPTS, check_engine, everything, greedy_by_transformers
 
@@ -141,3 +145,36 @@ def test_a_recipe_opens_it(served: Served) -> None:
     assert len(everything(engine, [prompt_of([3, 4])], SAMPLING)[0]) == 2
     assert Rollout(max_new_tokens=4, engine="remote").conflicts("rollout")[0][0] == "rollout.remote.url"
     assert Rollout(max_new_tokens=4, remote=Remote(url="http://x")).conflicts("rollout")[0][0] == "rollout.remote.url"
+
+
+@pytest.fixture
+def tiny() -> Iterator[Served]:
+    """A server with the miniature model."""
+    model, tokenizer = load_model("tiny", dtype=torch.float32, device=torch.device("cpu"))
+    with completions_server(NativeEngine(model, tokenizer, kv_cache_gib=0.5)) as server:
+        server.context = 256
+        yield server
+
+
+def test_an_evaluation_gives_the_same_greedy_answers(
+    tiny: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = []
+    for changes in ((), ("rollout.engine=remote", f"rollout.remote.url={tiny.url}")):
+        common = ("evaluation.limit=12", "evaluation.samples=1", f"run.dir={tmp_path}/run", "model.dtype=fp32")
+        capsys.readouterr()
+        r1zero("evaluate", "demo_tiny", *common, *changes)
+        numbers = dict(line.split() for line in capsys.readouterr().out.splitlines())
+        printed.append(numbers["greedy_accuracy"])
+        time.sleep(1)  # folders are named by the second
+    files = sorted(tmp_path.glob("run/evaluate-*/evaluations/step_000000.jsonl"))
+    greedy = [[line for line in file.read_text().splitlines() if '"kind": "greedy"' in line] for file in files]
+    texts = [[json.loads(line)["rollouts"][0]["token_ids"] for line in lines] for lines in greedy]
+    assert len(texts) == 2 and texts[0] == texts[1] and len(texts[0]) == 12 and printed[0] == printed[1]
+
+
+def test_training_refuses_it_before_anything_begins(tiny: Served, tmp_path: Path) -> None:
+    changes = ("rollout.engine=remote", f"rollout.remote.url={tiny.url}", f"run.dir={tmp_path}/run", "evaluation=null")
+    with pytest.raises(UsageError, match="its weights cannot be updated from here; train with rollout.engine=native"):
+        r1zero("train", "demo_tiny", *changes)
+    assert not (tmp_path / "run" / "config.yaml").exists()

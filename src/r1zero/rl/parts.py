@@ -143,6 +143,7 @@ def _rollouts(
 ) -> Rollouts:
     """Raises UsageError unless the engine has room for a group of any of the prompts."""
     engine = open_engine(recipe.rollout, policy.model, policy.tokenizer)
+    engine.load_weights((), version=0)  # an engine whose weights stay says so here, before anything has begun
     engine.check_room(longest_prompt(stream.prompts), policy.sampling)
     if evaluator is not None:
         sampling = replace(policy.sampling, n=evaluator.settings.samples)
