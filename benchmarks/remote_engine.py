@@ -1,6 +1,6 @@
 """The remote engine beside the native one: the same model here and on a server that we did not write.
 
-    vllm serve PATH --served-model-name tiny --dtype float32 --max-model-len 256 --logprobs-mode processed_logprobs --enable-scale-out
+    vllm serve PATH --dtype float32 --max-model-len 256 --logprobs-mode processed_logprobs --enable-scale-out
     python benchmarks/remote_engine.py http://127.0.0.1:8000 --model PATH --protocol generate
 
 Prints how many of the greedy responses are the same to the token, and how far the log-probabilities differ.
