@@ -99,6 +99,10 @@ def test_a_package_that_is_broken_is_named(tmp_path: Path, installed: Path) -> N
     said = "broken: entry point r1zero.algorithms:bad = 'nowhere:bad' cannot be loaded: ModuleNotFoundError"
     assert done.returncode == 2 and said in done.stderr
     assert "r1zero has a command of this name" in done.stdout + done.stderr
+    (tmp_path / "broken-2.0.dist-info" / "entry_points.txt").write_text("[r1zero.readers]\njsonl = nowhere:bad\n")
+    done = r1zero(tmp_path, "train", write_recipe(tmp_path))
+    assert done.returncode == 2
+    assert "broken: entry point r1zero.readers:jsonl: r1zero has one of this name; rename it" in done.stderr
 
 
 @pytest.mark.parametrize(("change", "said"), [

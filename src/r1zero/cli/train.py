@@ -11,14 +11,9 @@ def command(
     resume: Resume = False,
 ) -> None:
     """Train by reinforcement learning, or on rows if the recipe has an objective."""
-    from r1zero.config import Recipe, load_training
+    from r1zero.config import load_training
 
-    settings = load_training(recipe, overrides or [])
-    if isinstance(settings, Recipe):
-        from r1zero.rl.run import run
+    settings = load_training(recipe, overrides or [])  # what is wrong with it is said before torch is imported
+    from r1zero import api
 
-        run(settings, resume=resume)
-    else:
-        from r1zero.tuning.run import run as tune
-
-        tune(settings, resume=resume)
+    api.train(settings, resume=resume)

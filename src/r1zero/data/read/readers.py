@@ -294,5 +294,5 @@ def _of_columns(read: Callable[[Path], Iterable[Mapping[str, Any]]]) -> Callable
     return lambda file: in_chunks(str(file), rows_of(file))
 
 
-_INSTALLED = registry.with_installed("readers", {})
-READERS = {**{f".{suffix}": _of_columns(read) for suffix, read in _INSTALLED.items()}, **_OWN}
+_ADDED = registry.with_installed("readers", {suffix.removeprefix("."): read for suffix, read in _OWN.items()})
+READERS = _OWN | {f".{name}": _of_columns(read) for name, read in _ADDED.items() if f".{name}" not in _OWN}
